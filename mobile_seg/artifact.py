@@ -1,0 +1,60 @@
+"""Model files and the manifests they carry."""
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+
+from mobile_seg.errors import ArtifactError, UsageError
+from mobile_seg.manifest import MEMBER, Manifest
+
+SUFFIXES = (".keras", ".tflite")
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """Return the format of a model file by its suffix, without the dot.
+
+    Raises:
+        UsageError: for a suffix that no runner knows.
+        ArtifactError: if there is no such file.
+    """
+    file = Path(path)
+    if file.suffix not in SUFFIXES:
+        raise UsageError(f"{file} is not a model file; accepted: {', '.join(SUFFIXES)}")
+    if not file.is_file():
+        raise ArtifactError(f"{file} does not exist; check the path, or make it with `mobile-seg export`")
+    return file.suffix[1:]
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
+    """Return the manifest carried inside the model file, or None if it carries none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MEMBER not in archive.namelist():
+                return None
+            return Manifest.from_json(archive.read(MEMBER).decode("utf-8"))
+    except zipfile.BadZipFile:
+        return None
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{path}: its manifest is not UTF-8; export the model again") from error
+
+
+def with_members(content: bytes, members: dict[str, str]) -> bytes:
+    """Append text files to a model's bytes as a ZIP archive, as TFLite metadata and Keras do.
+
+    Stored uncompressed with a fixed date, so that the same input gives the same bytes. Content that
+    already ends in an archive has the members added to that one.
+    """
+    stream = io.BytesIO(content)
+    stream.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in members.items():
+            archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), text)
+    return stream.getvalue()
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

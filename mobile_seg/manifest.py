@@ -1,0 +1,116 @@
+"""The manifest: everything a program must know to feed a model and read its output.
+
+It travels inside each artifact and beside it; no app and no command hard-codes what stands here.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mobile_seg.errors import ArtifactError
+
+FORMAT_VERSION = 1
+MEMBER = "mobile_seg.json"
+"""Name of the manifest inside an artifact that is a ZIP archive or carries one."""
+
+OUTPUT_KINDS = ("logits", "logits-full", "labels")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The image tensor `[1, height, width, 3]`, RGB, NHWC.
+
+    The image is stretched to `height` x `width` with bilinear interpolation (half-pixel centres).
+    `dtype` uint8 takes the camera's bytes as they are. `dtype` float32 takes
+    `(byte - mean) / std` when `normalized_outside` is true, else the byte values 0..255 as floats.
+    """
+
+    height: int
+    width: int
+    dtype: str
+    mean: float
+    std: float
+    normalized_outside: bool = False
+    name: str = "image"
+    resize: str = "stretch-bilinear"
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """The segmentation tensor.
+
+    `logits`: `[1, height, width, classes]` at the output stride. `logits-full`: the same at input
+    size. `labels`: `[1, height, width]`, class ids at input size. For integer logits the real value
+    is `(q - zero_point) * scale`; argmax needs no dequantization.
+    """
+
+    kind: str
+    height: int
+    width: int
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+    name: str = "segmentation"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One artifact's description. `palette` is RGB, one row per class; `ignore` never appears in outputs."""
+
+    model: str
+    precision: str
+    input: InputSpec
+    output: OutputSpec
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore: int = 255
+    task: str = "semantic"
+    producer: str = "mobile-seg"
+    versions: tuple[tuple[str, str], ...] = ()
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if len(self.palette) != len(self.classes):
+            raise ArtifactError(
+                f"the manifest has {len(self.classes)} classes but {len(self.palette)} palette colours"
+            )
+        if self.output.kind not in OUTPUT_KINDS:
+            raise ArtifactError(f"manifest output kind {self.output.kind!r} is not one of {OUTPUT_KINDS}")
+
+    def to_json(self) -> str:
+        """Serialize; the same manifest always gives the same text."""
+        value = dataclasses.asdict(self)
+        value["versions"] = dict(self.versions)
+        return json.dumps(value, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Parse and check.
+
+        Raises:
+            ArtifactError: if the text is not a manifest, or of a newer format.
+        """
+        try:
+            value = json.loads(text)
+            version = value.get("format_version")
+            if version != FORMAT_VERSION:
+                raise ArtifactError(
+                    f"the manifest has format {version}, this mobile-seg reads {FORMAT_VERSION}; upgrade mobile-seg"
+                )
+            value["versions"] = tuple(sorted(value.get("versions", {}).items()))
+            value["classes"] = tuple(value["classes"])
+            value["palette"] = tuple((int(r), int(g), int(b)) for r, g, b in value["palette"])
+            value["input"] = _record(InputSpec, value["input"])
+            value["output"] = _record(OutputSpec, value["output"])
+            return _record(cls, value)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"the manifest cannot be read: {error}; export the model again") from error
+
+
+def _record(kind: type, value: dict[str, Any]) -> Any:
+    known = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(value) - known)
+    if unknown:
+        raise ArtifactError(f"the manifest has unknown keys {unknown}; it was written by another version")
+    return kind(**value)
