@@ -1,0 +1,77 @@
+# Every target does its own set-up in .venv, from nothing but Python 3.10-3.13 with venv.
+#
+#   make quickstart   train, quantize, convert and verify on the toy dataset; ends with the report's path
+#   make test         what CI runs
+#   make test-slow    the long tests
+#   make lint         ruff and mypy only
+#   make format       rewrite the sources in the house format
+#   make clean        remove everything that make made; runs/ stays
+
+PYTHON ?= python3
+VENV   := .venv
+PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
+
+# The package is installed as a wheel, not in place: `converters` and `quantization` exist under their
+# import names only once installed, and a file missing from the wheel must fail here. Folders are listed
+# too: their time changes when a file is deleted.
+SOURCES := pyproject.toml $(shell find mobile_seg converters quantization \
+    -name __pycache__ -prune -o -type l -prune -o -print)
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: quickstart test test-slow lint format wheel-smoke clean
+
+# Nothing on the caller's path, the checkout included, may shadow the installed package.
+export PYTHONSAFEPATH := 1
+unexport PYTHONPATH
+
+quickstart: $(VENV)/package.stamp
+	$(VENV)/bin/mobile-seg quickstart
+
+test: export MOBILE_SEG_INSTALLED := 1
+test: lint wheel-smoke
+	$(VENV)/bin/pytest
+
+test-slow: export MOBILE_SEG_INSTALLED := 1
+test-slow: $(VENV)/dev.stamp
+	$(VENV)/bin/pytest -m slow
+
+# mypy runs from tests/ so that `-p mobile_seg` is the installed package, under its real names.
+lint: $(VENV)/dev.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	cd tests && ../$(VENV)/bin/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p mobile_seg
+
+format: $(VENV)/dev.stamp
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# The wheel alone, in a fresh environment without a single dependency: `--help` must answer.
+wheel-smoke: $(VENV)/package.stamp
+	rm -rf .venv-wheel
+	$(VENV)/bin/python -m venv --without-pip .venv-wheel
+	$(PIP) --python .venv-wheel/bin/python install --quiet --no-deps dist/*.whl
+	cd tests && ../.venv-wheel/bin/mobile-seg --help >/dev/null
+	rm -rf .venv-wheel
+
+clean:
+	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/pip.stamp:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip "setuptools>=77"
+	touch $@
+
+# build/ is removed before and after: setuptools would pack files that the checkout no longer has.
+$(VENV)/package.stamp: $(VENV)/pip.stamp $(SOURCES)
+	rm -rf build dist *.egg-info
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build *.egg-info
+	$(PIP) install --quiet --no-deps --force-reinstall dist/*.whl
+	@echo "installing the dependencies (TensorFlow is large; only the first time takes minutes)"
+	$(PIP) install --quiet dist/*.whl
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/package.stamp pyproject.toml
+	$(PIP) install --quiet "$$(ls dist/*.whl)[dev]"
+	touch $@
