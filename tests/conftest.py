@@ -1,0 +1,17 @@
+"""What holds for every test: quiet TensorFlow, the exporting backend, repeatable property tests.
+
+The environment is set here since TensorFlow and Keras read it when they are first imported.
+"""
+
+import os
+
+from hypothesis import settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# A child `python -m …` started from the checkout must find the installed package too (Python 3.11 on).
+os.environ.setdefault("PYTHONSAFEPATH", "1")
+
+# No deadline: a slow machine is not a failure. Derandomized: CI tries the same examples every time.
+settings.register_profile("mobile_seg", deadline=None, derandomize=True)
+settings.load_profile("mobile_seg")
