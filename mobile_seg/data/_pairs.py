@@ -107,7 +107,7 @@ def _refuse_unlabelled(pairs: Sequence[Pair], folder: Path, split: str) -> None:
         share = "none" if len(without) == len(pairs) else f"only {len(pairs) - len(without)}"
         raise DatasetError(
             f"{split}: {share} of the {len(pairs)} images in {folder} have a label: for {without[0].image.name} "
-            f"there is no {without[0].label}; add the labels (same stem, {LABEL_SUFFIX}), or list the images to use in a .txt"
+            f"there is no {without[0].label}; add the labels (same stem, {LABEL_SUFFIX}), or list the images in a .txt"
         )
 
 

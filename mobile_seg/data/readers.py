@@ -165,5 +165,5 @@ def _refuse_value(file: Path, raw: np.ndarray, wrong: np.ndarray, dataset: Datas
     y, x = (int(index) for index in np.argwhere(wrong)[0])
     raise DatasetError(
         f"{file}: the value {raw[y, x]} at x={x}, y={y} is neither one of the {len(dataset.classes)} classes nor "
-        f"ignored ({int(wrong.sum())} such pixels); map it in `label_mapping`, or add it to `ignore`, in the dataset YAML"
+        f"ignored ({int(wrong.sum())} such pixels); map it in the YAML, by `label_mapping` or `ignore`"
     )
