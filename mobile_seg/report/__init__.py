@@ -1,0 +1,1 @@
+"""What a run measured (`results`), and the page that shows it (`page`)."""
