@@ -69,7 +69,6 @@ def augment(
     mask = resize_labels(label, scaled)[source]
     if flip:
         view, mask = cv2.flip(view, 1), cv2.flip(mask, 1)
-        target = (target[0], slice(size[1] - target[1].stop, size[1] - target[1].start))
     if mask.shape == tuple(size):
         return np.ascontiguousarray(view), np.ascontiguousarray(mask)
     padded = np.full((*size, 3), PADDING, np.uint8)

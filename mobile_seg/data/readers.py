@@ -7,6 +7,7 @@ the two. Files whose pixels need turning have to be turned, both of them, before
 import functools
 import io
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -21,6 +22,8 @@ _COLOUR_MODES = ("RGB", "L", "P", "RGBA", "LA", "1", "CMYK", "YCbCr", "PA")
 _LABEL_MODES = ("L", "P", "1", "I;16", "I;16B", "I")
 # Pillow stretches grey PNGs of 2 and 4 bits to 0..255; label ids must come back as stored.
 _STRETCHED = {"L;2": 85, "L;4": 17}
+# In the pixel data of a JPEG, 0xFF is followed by 0 or by a restart marker.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 _SHOWN = 5
 _FIX = "restore it or take it out of the dataset"
 
@@ -129,11 +132,27 @@ def _decode(file: Path) -> PIL.Image.Image:
     except Exception as error:  # Pillow's readers raise whatever the damage leads them to
         reason = str(error).split(" <_io")[0] or type(error).__name__
         raise DatasetError(f"{file} is damaged or not an image ({reason}); {_FIX}") from error
-    if image.format == "PNG" and content.rfind(b"IEND") < 0:
+    if not _has_end(content):
         raise DatasetError(f"{file} is cut short (no end marker); {_FIX}")
     if stretched is not None:
         image.info["stretched"] = stretched
     return image
+
+
+def _has_end(content: bytes) -> bool:
+    """Whether a JPEG or PNG holds its end marker; Pillow can do without when the pixels happen to be full."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" in content
+    if not content.startswith(b"\xff\xd8"):
+        return True
+    at = 2
+    while (found := _JPEG_MARKER.search(content, at)) is not None:
+        marker, at = found[0][1], found.end()
+        if marker == 0xD9:
+            return True
+        # Every other marker here opens a segment that states its length; pixel data follows some of them.
+        at += int.from_bytes(content[at : at + 2], "big")
+    return False
 
 
 def _read_raw(file: Path) -> np.ndarray:
