@@ -46,6 +46,7 @@ def test_line_chart_puts_points_where_the_axis_says():
     assert [x for x, _ in points] == pytest.approx([0.0, 50.0, 100.0])
     assert points[0][1] == pytest.approx(labels[0.0])
     assert points[2][1] == pytest.approx(labels[2.0])
+    assert (labels[0.0], labels[2.0]) == pytest.approx((100.0, 0.0))
     assert points[1][1] == pytest.approx((labels[0.0] + labels[2.0]) / 2)
 
 

@@ -70,6 +70,14 @@ def test_null_and_nan_are_missing_measurements(record, key, nothing):
         Results.from_dict(record)
 
 
+@pytest.mark.parametrize("key", ["history", "host", "artifacts", "latency_ms.2", "versions"])
+def test_null_group_is_missing(record, key):
+    container, last = place(record, key)
+    container[last] = None
+    with pytest.raises(ProfileError, match=f"'{key}' is missing"):
+        Results.from_dict(record)
+
+
 @pytest.mark.parametrize("key", ["size_bytes", "params", "macs", "peak_memory_bytes", "latency_ms.1.infer"])
 def test_zero_does_not_stand_for_a_measurement(record, key):
     container, last = place(record, key)
