@@ -17,6 +17,8 @@ def keys(where: str, value: Any, *, required: Collection[str], optional: Collect
         ProfileError: for a missing key or a null.
         UsageError: for an unknown key, or something that is not a mapping.
     """
+    if value is None:
+        raise missing(where)
     if not isinstance(value, Mapping):
         raise UsageError(f"results: {where or 'the record'} must be a mapping, not {type(value).__name__}")
     for key in required:
