@@ -1,0 +1,1 @@
+"""How well a model labels images: confusion matrix, IoU, scores over a dataset."""
