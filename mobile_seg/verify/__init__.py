@@ -1,0 +1,1 @@
+"""Does the artifact give the same numbers? Run it, compare two, and gate."""

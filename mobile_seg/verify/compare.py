@@ -1,0 +1,154 @@
+"""How far one model's output lies from another's, over real images."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mobile_seg.errors import ParityError, UsageError
+from mobile_seg.imaging import Image, resize_image, resize_logits
+from mobile_seg.verify.runners import Runner
+
+SMALL_STEPS = 2.0
+"""Differences up to here count as rounding: one step in each of the two outputs that are compared."""
+
+_FLOAT_NOISE = 1e-3  # in steps: dequantizing in float32 does not land exactly on the grid
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A candidate against its reference.
+
+    `argmax` is the share of pixels with the same class. `psnr_db` is `10 log10(p² / mse)` over all
+    logits, p the reference's peak-to-peak (`inf` if nothing differs); `max_abs` the largest difference
+    of a logit. `within_2_steps` (share of logits) and `max_steps` measure the same differences in steps
+    of the candidate's output scale. All but `argmax` are None where one side gives class ids instead of
+    logits; the steps also where the candidate's output is not quantized. `pixels` counts compared
+    label pixels; `reference_classes` and `candidate_classes` the distinct classes that each predicted.
+    """
+
+    argmax: float
+    psnr_db: float | None
+    max_abs: float | None
+    within_2_steps: float | None
+    max_steps: float | None
+    pixels: int
+    reference_classes: int | None = None
+    candidate_classes: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, which knows no infinity: then `psnr_db` is null and `max_abs` 0."""
+        psnr = self.psnr_db if self.psnr_db is None or math.isfinite(self.psnr_db) else None
+        return dataclasses.asdict(self) | {"psnr_db": psnr}
+
+
+def compare(
+    reference: Runner, candidate: Runner, images: Iterable[Image], *, progress: Callable[[int], None] | None = None
+) -> Agreement:
+    """Run both on every image `[H, W, 3]` uint8 (any size) and measure how they differ.
+
+    Compared at the outputs' own resolution; if one of them answers at a larger size than the other
+    (`logits-full` or `labels`), the smaller logits are first resized to it bilinearly. `progress` is
+    called with the number of images done.
+
+    Raises:
+        UsageError: if the two take different input sizes or classes, or there is no image.
+        ParityError: for logits that are NaN or infinite.
+    """
+    _check_comparable(reference, candidate)
+    size = max((runner.manifest.output.height, runner.manifest.output.width) for runner in (reference, candidate))
+    sums = _Sums(step=None if candidate.quantization is None else candidate.quantization[0])
+    done = 0
+    for image in images:
+        pixels = resize_image(image, reference.input_size)
+        sums.add(_at(reference.run(pixels), size), _at(candidate.run(pixels), size))
+        done += 1
+        if progress is not None:
+            progress(done)
+    if done == 0:
+        raise UsageError("no image to compare on; check the split of the dataset YAML")
+    return sums.agreement()
+
+
+def _check_comparable(reference: Runner, candidate: Runner) -> None:
+    for what, one, other in (
+        ("input size", reference.input_size, candidate.input_size),
+        ("number of classes", len(reference.manifest.classes), len(candidate.manifest.classes)),
+    ):
+        if one != other:
+            raise UsageError(
+                f"{reference.name} and {candidate.name} differ in {what} ({one} and {other}); "
+                "compare an artifact with the model it was made from"
+            )
+
+
+def _at(output: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if output.shape[:2] == size:
+        return output
+    if output.ndim != 3:
+        raise UsageError(f"class ids {list(output.shape)} cannot be compared at {list(size)}; export logits instead")
+    return resize_logits(output, size)
+
+
+class _Sums:
+    """What is carried from image to image."""
+
+    def __init__(self, *, step: float | None) -> None:
+        self._step = step
+        self._pixels = self._equal = 0
+        self._values = self._small = 0
+        self._squares = self._max = 0.0
+        self._low, self._high = math.inf, -math.inf
+        self._reference_ids: set[int] = set()
+        self._candidate_ids: set[int] = set()
+
+    def add(self, reference: np.ndarray, candidate: np.ndarray) -> None:
+        """Take one image's outputs, `[h, w, C]` float32 logits or `[h, w]` class ids each."""
+        one, other = (output.argmax(-1) if output.ndim == 3 else output for output in (reference, candidate))
+        self._pixels += one.size
+        self._equal += int(np.count_nonzero(one == other))
+        self._reference_ids.update(np.unique(one).tolist())
+        self._candidate_ids.update(np.unique(other).tolist())
+        if reference.ndim == 3 and candidate.ndim == 3:
+            self._add_logits(reference, candidate)
+
+    def _add_logits(self, reference: np.ndarray, candidate: np.ndarray) -> None:
+        for name, logits in (("reference", reference), ("candidate", candidate)):
+            if not np.isfinite(logits).all():
+                raise ParityError(
+                    f"the {name} gives logits that are NaN or infinite; look for them in training, or for a "
+                    "float16 overflow"
+                )
+        difference = np.abs(candidate - reference)
+        self._values += difference.size
+        self._squares += float(np.square(difference, dtype=np.float64).sum())
+        self._max = max(self._max, float(difference.max()))
+        self._low = min(self._low, float(reference.min()))
+        self._high = max(self._high, float(reference.max()))
+        if self._step is not None:
+            self._small += int(np.count_nonzero(difference <= self._step * (SMALL_STEPS + _FLOAT_NOISE)))
+
+    def agreement(self) -> Agreement:
+        """Reduce to the record."""
+        logits = self._values > 0
+        steps = logits and self._step is not None
+        return Agreement(
+            argmax=self._equal / self._pixels,
+            psnr_db=self._psnr() if logits else None,
+            max_abs=self._max if logits else None,
+            within_2_steps=self._small / self._values if steps else None,
+            max_steps=self._max / self._step if steps and self._step is not None else None,
+            pixels=self._pixels,
+            reference_classes=len(self._reference_ids),
+            candidate_classes=len(self._candidate_ids),
+        )
+
+    def _psnr(self) -> float:
+        mean_square = self._squares / self._values
+        if mean_square == 0.0:
+            return math.inf
+        peak = self._high - self._low
+        return 10.0 * math.log10(peak * peak / mean_square) if peak > 0.0 else -math.inf

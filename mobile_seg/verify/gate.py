@@ -1,0 +1,77 @@
+"""The parity gate: how closely an artifact must follow the model it was made from."""
+
+from dataclasses import dataclass
+
+from mobile_seg.errors import ParityError, choose
+from mobile_seg.verify.compare import Agreement
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least share of pixels with the same class, against which reference, and why it is that."""
+
+    argmax: float
+    reference: str
+    reason: str
+
+
+FLOORS = {
+    "float32": Floor(
+        argmax=0.9999,
+        reference="the Keras model",
+        reason="the same float32 arithmetic in another order: relative error about 1e-6 per layer, so that only "
+        "pixels whose two best logits are equal to about 1e-4 of their range may flip",
+    ),
+    "float16": Floor(
+        argmax=0.999,
+        reference="the Keras model",
+        reason="weights rounded to 11 significant bits: relative error up to 2^-11 = 5e-4 per weight, so that only "
+        "pixels whose two best logits lie within about 1e-3 of their range may flip",
+    ),
+    "int8": Floor(
+        argmax=0.99,
+        reference="its own QAT graph",
+        reason="both round to one grid of 256 output steps, and fixed-point rounding moves a logit by about one "
+        "step: only pixels whose two best logits tie within 2 steps may flip, 2/256 = 0.8% of pixels if the margin "
+        "were spread evenly over the range",
+    ),
+}
+"""Floors by precision.
+
+Each follows from how large a margin between the two best logits rounding can overturn, and from the
+share of pixels that have so small a margin when margins are spread evenly over the output's range
+(trained models are surer than that; the pixels at fault lie on the borders between objects).
+The floor of int8 is against the QAT graph, not the float model: what quantization costs is measured by
+mIoU, the gate only says that the converter changed nothing. It is provisional until it has been
+measured over every model, and may then only rise.
+"""
+
+
+def check(agreement: Agreement, *, precision: str, artifact: str) -> None:
+    """Let an artifact pass, or say why not. `artifact` is its name in the message.
+
+    Raises:
+        UsageError: for a precision that has no floor.
+        ParityError: if the output is constant while the reference's is not, or agreement is below the floor.
+    """
+    floor = FLOORS[choose("precision", precision, tuple(FLOORS))]
+    if is_collapsed(agreement):
+        raise ParityError(
+            f"{artifact}: every pixel of every image has the same class, while {floor.reference} predicts "
+            f"{agreement.reference_classes} classes: its activations are saturated; calibrate on more images that "
+            "look like the training data, and check that the input's normalisation is as the manifest says"
+        )
+    if not agreement.argmax >= floor.argmax:
+        steps = "" if agreement.max_steps is None else f" (largest difference {agreement.max_steps:.1f} output steps)"
+        raise ParityError(
+            f"{artifact}: argmax agreement with {floor.reference} is {agreement.argmax:.5f}{steps}, below the "
+            f"{precision} floor of {floor.argmax}; do not ship it: export again from the checkpoint it should hold, "
+            "and if it stays, report the model and its options"
+        )
+
+
+def is_collapsed(agreement: Agreement) -> bool:
+    """Say whether the candidate gives one class everywhere while the reference does not."""
+    return (
+        agreement.candidate_classes == 1 and agreement.reference_classes is not None and agreement.reference_classes > 1
+    )

@@ -1,0 +1,65 @@
+"""What passes the parity gate and what it says of what does not."""
+
+from typing import Any
+
+import pytest
+
+from mobile_seg.errors import ParityError, UsageError
+from mobile_seg.verify.compare import Agreement
+from mobile_seg.verify.gate import FLOORS, check
+
+
+def agreement(argmax: float, **other: Any) -> Agreement:
+    values = {"psnr_db": 30.0, "max_abs": 1.0, "within_2_steps": None, "max_steps": None, "pixels": 100_000}
+    return Agreement(**{"argmax": argmax, **values, **other})
+
+
+@pytest.mark.parametrize(("precision", "floor"), [("float32", 0.9999), ("float16", 0.999), ("int8", 0.99)])
+def test_the_floor_itself_passes_and_less_does_not(precision: str, floor: float) -> None:
+    check(agreement(floor), precision=precision, artifact="m.tflite")
+    with pytest.raises(ParityError) as caught:
+        check(agreement(floor - 1e-5), precision=precision, artifact="m.tflite")
+    said = str(caught.value)
+    for part in (
+        "m.tflite",
+        "argmax agreement",
+        f"{floor - 1e-5:.5f}",
+        f"{precision} floor of {floor}",
+        "export again",
+    ):
+        assert part in said
+    assert "\n" not in said
+
+
+def test_every_floor_says_what_it_is_against_and_why() -> None:
+    assert all(floor.reference and floor.reason for floor in FLOORS.values())
+    with pytest.raises(ParityError, match="with its own QAT graph"):
+        check(agreement(0.5), precision="int8", artifact="m")
+
+
+def test_steps_are_told_where_there_are_some() -> None:
+    with pytest.raises(ParityError, match=r"largest difference 41\.0 output steps"):
+        check(agreement(0.5, max_steps=41.0), precision="int8", artifact="m")
+
+
+def test_not_a_number_does_not_pass() -> None:
+    with pytest.raises(ParityError):
+        check(agreement(float("nan")), precision="int8", artifact="m")
+
+
+def test_one_class_everywhere_is_told_apart() -> None:
+    # High agreement by chance: the scene is nearly all one class.
+    collapsed = agreement(0.995, reference_classes=5, candidate_classes=1)
+    with pytest.raises(ParityError, match="same class, while its own QAT graph predicts 5 classes") as caught:
+        check(collapsed, precision="int8", artifact="m.tflite")
+    assert "calibrate" in str(caught.value)
+    assert "m.tflite" in str(caught.value)
+
+
+def test_one_class_everywhere_is_right_where_the_reference_says_so() -> None:
+    check(agreement(1.0, reference_classes=1, candidate_classes=1), precision="int8", artifact="m")
+
+
+def test_unknown_precision() -> None:
+    with pytest.raises(UsageError, match="float32, float16, int8"):
+        check(agreement(1.0), precision="int4", artifact="m")
