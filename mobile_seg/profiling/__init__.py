@@ -1,0 +1,1 @@
+"""What an artifact costs: its graph, and its time and memory on this machine."""
