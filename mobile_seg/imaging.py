@@ -1,12 +1,14 @@
 """The pixels' conventions, in one place: how an image becomes the network's input, and a label map a picture."""
 
+from typing import TypeAlias
+
 import cv2
 import numpy as np
 
-Image = np.ndarray
+Image: TypeAlias = np.ndarray
 """`[H, W, 3]` uint8, RGB."""
 
-LabelMap = np.ndarray
+LabelMap: TypeAlias = np.ndarray
 """`[H, W]` integer class ids."""
 
 

@@ -1,0 +1,30 @@
+"""Parameters and multiply-adds, counted from the layers."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`params`: weights, biases, BN scale and shift. `macs`: multiply-adds of convolutions, one image."""
+
+    params: int
+    macs: int
+
+
+def count(model: keras.Model) -> Cost:
+    """Count as the papers do; BN moving statistics are not parameters, BN and activations are not multiply-adds."""
+    params = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+    return Cost(params, sum(layer_macs(layer) for layer in model.layers))
+
+
+def layer_macs(layer: keras.layers.Layer) -> int:
+    """Multiply-adds of one convolution or dense layer; 0 for any other."""
+    if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+        height, width = layer.output.shape[1:3]
+        return int(np.prod(layer.kernel.shape)) * height * width
+    if isinstance(layer, keras.layers.Dense):
+        return int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
+    return 0
