@@ -187,10 +187,10 @@ def _draw_props(canvas: Canvas, rng: np.random.Generator, street: _Street) -> No
                 add(draw_tree, walk + side * rng.uniform(0.7, 1.2), z + rng.uniform(-1, 1), sun=street.sun)
         for z in np.arange(rng.uniform(6, 18), 70, 18.0):
             add(draw_pole, walk + side * 0.45, z)
-        for _ in range(rng.integers(0, 3)):
-            add(draw_sign, walk + side * rng.uniform(0.4, 1.0), rng.uniform(5, 24))
-        for _ in range(rng.integers(1, 5)):
-            add(draw_pedestrian, walk + side * rng.uniform(0.5, street.wall - street.kerb), rng.uniform(4.5, 26))
+        for _ in range(rng.integers(1, 3)):
+            add(draw_sign, walk + side * rng.uniform(0.4, 1.0), rng.uniform(4, 15))
+        for _ in range(rng.integers(1, 6)):
+            add(draw_pedestrian, walk + side * rng.uniform(0.5, street.wall - street.kerb), rng.uniform(4.0, 16))
         for z in np.arange(rng.uniform(6, 14), 50, 6.2):
             if rng.random() < 0.4:
                 heading = (0.0 if side > 0 else math.pi) + rng.uniform(-0.05, 0.05)
@@ -207,7 +207,7 @@ def _draw_props(canvas: Canvas, rng: np.random.Generator, street: _Street) -> No
         heading = rng.choice((-1.0, 1.0)) * math.pi / 2.0 + rng.uniform(-0.4, 0.4)
         add(draw_car, rng.uniform(-0.5, 0.5) * street.kerb, rng.uniform(9, 18), heading=heading)
     for _ in range(rng.integers(0, 3)):
-        add(draw_pedestrian, rng.uniform(-0.9, 0.9) * street.kerb, rng.uniform(6, 22))
+        add(draw_pedestrian, rng.uniform(-0.9, 0.9) * street.kerb, rng.uniform(5, 15))
     for instance, (_, run) in enumerate(sorted(props, key=lambda prop: -prop[0]), start=1):
         run(instance)
 

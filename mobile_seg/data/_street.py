@@ -113,32 +113,32 @@ def draw_pole(canvas: Canvas, rng: np.random.Generator, *, x: float, z: float) -
     """Draw a street lamp that reaches over the road."""
     height, metal = rng.uniform(4.5, 6.5), shade((112, 114, 116), rng.uniform(0.6, 1.2))
     reach = -math.copysign(rng.uniform(0.8, 1.6), x)
-    canvas.bar((x, 0, z), (x, height, z), 0.17, metal, POLE)
-    canvas.bar((x, height, z), (x + reach, height + 0.25, z), 0.12, metal, POLE)
+    canvas.bar((x, 0, z), (x, height, z), 0.26, metal, POLE)
+    canvas.bar((x, height, z), (x + reach, height + 0.25, z), 0.18, metal, POLE)
     canvas.bar((x + reach * 0.8, height + 0.16, z), (x + reach * 1.25, height + 0.25, z), 0.22, (214, 212, 196), POLE)
 
 
 def draw_sign(canvas: Canvas, rng: np.random.Generator, *, x: float, z: float) -> None:
     """Draw a traffic sign on its post: a disc, a triangle or a panel."""
     height, kind = rng.uniform(2.2, 2.8), rng.integers(3)
-    canvas.bar((x, 0, z), (x, height, z), 0.09, (138, 140, 142), POLE)
+    canvas.bar((x, 0, z), (x, height, z), 0.13, (138, 140, 142), POLE)
     if kind == 0:
-        canvas.disc((x, height, z), 0.4, (196, 30, 34), SIGN)
-        canvas.disc((x, height, z), 0.28, (240, 240, 236))
+        canvas.disc((x, height, z), 0.52, (196, 30, 34), SIGN)
+        canvas.disc((x, height, z), 0.36, (240, 240, 236))
     elif kind == 1:
-        for reach, colour in ((0.48, (196, 30, 34)), (0.28, (244, 238, 214))):
+        for reach, colour in ((0.62, (196, 30, 34)), (0.36, (244, 238, 214))):
             low = height - reach * 0.6
             canvas.polygon([(x - reach, low, z), (x + reach, low, z), (x, low + reach * 1.7, z)], colour, SIGN)
     else:
         panel = ((28, 84, 168), (32, 120, 72), (232, 190, 40))[rng.integers(3)]
         corners = [
-            (x - 0.42, height - 0.4),
-            (x + 0.42, height - 0.4),
-            (x + 0.42, height + 0.4),
-            (x - 0.42, height + 0.4),
+            (x - 0.5, height - 0.5),
+            (x + 0.5, height - 0.5),
+            (x + 0.5, height + 0.5),
+            (x - 0.5, height + 0.5),
         ]
         canvas.polygon([(across, up, z) for across, up in corners], panel, SIGN)
-        canvas.bar((x - 0.28, height, z), (x + 0.28, height, z), 0.14, (240, 240, 240))
+        canvas.bar((x - 0.34, height, z), (x + 0.34, height, z), 0.18, (240, 240, 240))
 
 
 def draw_pedestrian(canvas: Canvas, rng: np.random.Generator, *, x: float, z: float, instance: int) -> None:
