@@ -67,9 +67,9 @@ class Runner(abc.ABC):
         """
         if self.gives_labels:
             return resize_labels(raw.astype(np.uint8), size)
-        if raw.shape[:2] != size:
-            raw = resize_logits(raw.astype(np.float32), size)
-        return raw.argmax(-1).astype(np.uint8)
+        if raw.shape[:2] == size:
+            return raw.argmax(-1).astype(np.uint8)
+        return _resized_argmax(raw.astype(np.float32, copy=False), size)
 
     def run(self, image: Image) -> np.ndarray:
         """Run on an image `[height, width, 3]` uint8 already at input size.
@@ -116,6 +116,21 @@ class Runner(abc.ABC):
             return pixels
         values = pixels.astype(np.float32)
         return (values - np.float32(spec.mean)) / np.float32(spec.std) if spec.normalized_outside else values
+
+
+def _resized_argmax(logits: np.ndarray, size: tuple[int, int]) -> LabelMap:
+    """Resize `[h, w, C]` float32 logits and take the largest, one class at a time, the first of equals.
+
+    The full-size `[H, W, C]` is never held: for a photo it is larger than the model's own memory.
+    """
+    planes = np.ascontiguousarray(np.moveaxis(logits, -1, 0))[..., None]
+    labels = np.zeros(size, np.uint8)
+    best = resize_logits(planes[0], size)
+    for number in range(1, len(planes)):
+        plane = resize_logits(planes[number], size)
+        np.copyto(labels, number, where=(plane > best)[..., 0], casting="unsafe")
+        np.maximum(best, plane, out=best)
+    return labels
 
 
 def open_artifact(path: str | os.PathLike[str], *, threads: int | None = None) -> Runner:
