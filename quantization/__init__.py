@@ -1,0 +1,1 @@
+"""Quantization-aware training for functional Keras 3 models, and post-training quantization as its zero-step case."""

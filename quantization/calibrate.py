@@ -1,0 +1,62 @@
+"""Setting activation ranges from images: post-training quantization, and the start of training."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from mobile_seg.errors import UsageError, choose
+from mobile_seg.quantization.layers import FakeQuant
+
+METHODS = ("average", "minmax")
+
+
+class _Extremes:
+    """Collects one (min, max) per batch shown to it."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, float]] = []
+
+    def __call__(self, x: Any) -> None:
+        self.seen.append((float(ops.min(x)), float(ops.max(x))))
+
+    def summary(self, method: str) -> tuple[float, float]:
+        lows, highs = zip(*self.seen, strict=True)
+        if method == "minmax":
+            return min(lows), max(highs)
+        return float(np.mean(lows)), float(np.mean(highs))
+
+
+def calibrate(model: keras.Model, batches: Iterable[np.ndarray], *, method: str = "average") -> int:
+    """Set every observed range of a quantization-aware model from images; return the number of images.
+
+    Activations flow unquantized, weights quantized. `average` takes the mean over the batches of each
+    batch's extremes, `minmax` the extremes over all.
+
+    Args:
+        batches: arrays `[N, H, W, 3]`, RGB 0..255, as the model's input.
+
+    Raises:
+        UsageError: for an unknown method, no batch, or a model without quantizers.
+    """
+    choose("method", method, METHODS)
+    quantizers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.fixed_range is None]
+    if not quantizers:
+        raise UsageError(f"{model.name} has no quantizer to calibrate; pass it through insert_quantizers first.")
+    count = 0
+    try:
+        for quantizer in quantizers:
+            quantizer.observer = _Extremes()
+        for batch in batches:
+            model(ops.convert_to_tensor(batch, dtype="float32"), training=False)
+            count += len(batch)
+        if not count:
+            raise UsageError("calibration got no image; give at least one batch.")
+        for quantizer in quantizers:
+            quantizer.set_range(*quantizer.observer.summary(method))
+    finally:
+        for quantizer in quantizers:
+            quantizer.observer = None
+    return count
