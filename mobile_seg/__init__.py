@@ -1,0 +1,23 @@
+"""mobile-seg: from labelled images to an int8 segmentation model for phones, with proof.
+
+The verbs are imported when first used: `import mobile_seg` alone loads nothing heavy.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobile_seg.api import build, evaluate, export, predict, profile, quantize, train
+
+__all__ = ["build", "evaluate", "export", "predict", "profile", "quantize", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from mobile_seg import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'mobile_seg' has no attribute {name!r}; its verbs are {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -46,8 +46,9 @@ def view(model: keras.Model) -> GraphView:
     inputs: dict[str, tuple[str, ...]] = {}
     layers: dict[str, Any] = {}
     consumers: dict[str, list[str]] = {operation.name: [] for operation in model.operations}
+    used = [node for depth in model._nodes_by_depth.values() for node in depth]
     for operation in model.operations:
-        nodes = [node for node in operation._inbound_nodes if node in model._nodes]
+        nodes = [node for node in used if node.operation is operation]
         if len(nodes) != 1:
             raise UnsupportedLayerError(
                 f"layer {operation.name} is called {len(nodes)} times; give each call a layer of its own"

@@ -1,0 +1,64 @@
+"""The deploy graph: what every target converts, with layers replaced by what runtimes read best."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from mobile_seg.graph import call, copy_layer, rebuild, view
+
+_ONLY_IN_TRAINING = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianNoise)
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class Resize(keras.layers.Layer):
+    """Resize to a fixed size, half-pixel centres; one resize operation in every runtime.
+
+    Keras' own nearest `UpSampling2D` exports as TILE and RESHAPE, which GPU delegates and NPUs refuse.
+    """
+
+    def __init__(self, size: tuple[int, int], interpolation: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = tuple(size)
+        self.interpolation = interpolation
+
+    def call(self, x: Any) -> Any:
+        """`[N, h, w, C]` → `[N, H, W, C]`."""
+        return ops.image.resize(x, self.size, interpolation=self.interpolation)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras configuration."""
+        return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}
+
+
+def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
+    """Return an inference copy of `model`: training-only layers gone, upsampling as resize operations.
+
+    With `strip_rescaling` a leading Rescaling is left out: the input is then the normalized image, whose
+    integer form is the camera's bytes.
+    """
+    graph = view(model)
+    shared_inputs = {tensor._keras_history.operation.name for tensor in model.inputs}
+
+    def emit(layer: Any, *inputs: Any) -> Any:
+        if isinstance(layer, _ONLY_IN_TRAINING):
+            return inputs[0]
+        first = set(graph.inputs[layer.name]) <= shared_inputs
+        if strip_rescaling and first and isinstance(layer, keras.layers.Rescaling):
+            return inputs[0]
+        if isinstance(layer, keras.layers.UpSampling2D):
+            return _resize(layer)(*inputs)
+        copy = copy_layer(layer)
+        output = call(copy, *inputs)
+        copy.set_weights(layer.get_weights())
+        return output
+
+    return rebuild(model, emit)
+
+
+def _resize(layer: Any) -> Resize:
+    height, width = layer.output.shape[1:3]
+    # From one pixel both kinds copy it; XNNPACK runs the bilinear one.
+    from_one_pixel = tuple(layer.input.shape[1:3]) == (1, 1)
+    kind = "bilinear" if from_one_pixel else layer.interpolation
+    return Resize((height, width), kind, name=layer.name)

@@ -1,0 +1,133 @@
+"""TFLite (LiteRT) artifacts, from a frozen concrete function of static shape, batch 1."""
+
+import dataclasses
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from mobile_seg.converters.deploy import deploy_graph
+from mobile_seg.converters.metadata import finish
+from mobile_seg.converters.options import ExportOptions
+from mobile_seg.errors import ArtifactError, UsageError
+from mobile_seg.manifest import InputSpec, Manifest, OutputSpec
+
+
+@dataclass(frozen=True)
+class Converted:
+    """An artifact's bytes, manifest inside, and that manifest."""
+
+    content: bytes
+    manifest: Manifest
+
+
+def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, integer_graph: bool) -> Converted:
+    """Convert a functional Keras model.
+
+    Args:
+        model: image `[N, H, W, 3]` float 0..255 → logits `[N, h, w, C]`; for int8 the deploy graph of a
+            quantization-aware model (`integer_graph` true).
+        manifest: of the Keras model; the artifact's is derived from it.
+
+    Raises:
+        UsageError: for int8 without quantizers, or on a backend other than TensorFlow.
+        ArtifactError: if the converter fails, with its reason.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(
+            f"exporting needs the TensorFlow backend, this process runs {keras.backend.backend()}; "
+            "load the saved .keras model in a process with KERAS_BACKEND=tensorflow"
+        )
+    if integer_graph != (options.precision == "int8"):
+        raise UsageError(
+            f"precision={options.precision!r} does not fit this model: int8 needs a quantized one "
+            "(mobile_seg.quantize), float32 and float16 a float one"
+        )
+    graph = deploy_graph(model, strip_rescaling=integer_graph)
+    content = _run_converter(_frozen(graph, options), options)
+    described = _describe(content, options, manifest)
+    return Converted(finish(content, described), described)
+
+
+def _frozen(graph: keras.Model, options: ExportOptions) -> Any:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    height, width = graph.input_shape[1:3]
+    byte_input = options.io == "uint8" and options.precision != "int8"
+
+    @tf.function(input_signature=[tf.TensorSpec((1, height, width, 3), tf.uint8 if byte_input else tf.float32, "image")])
+    def segment(image: Any) -> Any:
+        logits = graph(tf.cast(image, tf.float32), training=False)
+        if options.output != "logits" and tuple(logits.shape[1:3]) != (height, width):
+            logits = tf.image.resize(logits, (height, width), "bilinear")
+        if options.output == "labels":
+            # int32: GPU delegates and NPUs refuse the default int64.
+            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return logits
+
+    return convert_variables_to_constants_v2(segment.get_concrete_function())
+
+
+def _run_converter(frozen: Any, options: ExportOptions) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    if options.precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if options.precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if options.integer_io:
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.int8  # class ids stay int32: only float outputs are changed
+    try:
+        with warnings.catch_warnings():
+            # It asks for statistics to quantize from; ours stand in the graph as fake-quantization ranges.
+            warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+            return converter.convert()
+    except Exception as error:  # the converter raises several unrelated types
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ArtifactError(f"TFLite conversion failed: {reason}") from error
+
+
+def _describe(content: bytes, options: ExportOptions, manifest: Manifest) -> Manifest:
+    """The artifact's manifest, with what the converted file itself says of its tensors."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content)
+    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    normalized_outside = options.precision == "int8" and options.io == "float"
+    scale, zero_point = made["quantization"]
+    quantized = made["dtype"].__name__ == "int8"
+    if options.integer_io:
+        _check_bytes_are_the_input(given["quantization"], manifest.input)
+    return dataclasses.replace(
+        manifest,
+        precision=options.precision,
+        input=dataclasses.replace(
+            manifest.input, dtype=given["dtype"].__name__, normalized_outside=normalized_outside
+        ),
+        output=OutputSpec(
+            kind=options.output,
+            height=int(made["shape"][1]),
+            width=int(made["shape"][2]),
+            dtype=made["dtype"].__name__,
+            scale=float(scale) if quantized else None,
+            zero_point=int(zero_point) if quantized else None,
+        ),
+    )
+
+
+def _check_bytes_are_the_input(quantization: tuple[float, int], spec: InputSpec) -> None:
+    """A byte b must stand for (b - mean) / std, or the app would feed another image than was trained on.
+
+    Raises:
+        ArtifactError: if the converter chose another scale or zero point.
+    """
+    scale, zero_point = quantization
+    if abs(scale * spec.std - 1.0) > 1e-6 or zero_point != spec.mean:
+        raise ArtifactError(
+            f"the input tensor has scale {scale} and zero point {zero_point}, but the model was trained on "
+            f"(byte - {spec.mean}) / {spec.std}; its normalization does not fit whole bytes, export with io=float"
+        )
