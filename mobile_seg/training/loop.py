@@ -61,7 +61,8 @@ def fit(
 ) -> list[dict[str, Any]]:
     """Train `model` in place and leave the averaged weights in it; return the history.
 
-    Each history row holds `step, loss, lr` and, where evaluated, `miou`. `open_batches(step)` returns
+    Each history row holds `step, loss, lr, seconds` (of training so far, interruptions not counted) and,
+    where evaluated, `miou`. `open_batches(step)` returns
     the batches from that step on, so a resumed run sees what an uninterrupted one would have seen.
 
     Raises:
@@ -76,6 +77,7 @@ def fit(
     done, history = 0, []
     if phase.resume and phase.checkpoint.is_file():
         done, history = checkpoints.load(phase.checkpoint, model, key=phase.key)
+    started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
     averaged = keras.callbacks.SwapEMAWeights()
     averaged.set_model(model)
     with _Scalars(phase.folder / "tensorboard" / phase.name) as scalars, open_batches(done) as batches:
@@ -88,6 +90,7 @@ def fit(
                 averaged.on_test_begin()
                 row["miou"] = phase.evaluate()
                 averaged.on_test_end()
+            row["seconds"] = time.perf_counter() - started
             history.append(row)
             scalars.write(row)
             if progress:
