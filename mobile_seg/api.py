@@ -17,7 +17,7 @@ from mobile_seg.data.readers import read_image, read_pair
 from mobile_seg.errors import UsageError, choose
 from mobile_seg.files import write_bytes, write_text
 from mobile_seg.imaging import Image, LabelMap, resize_image
-from mobile_seg.keras_file import keras_manifest, save_model
+from mobile_seg.keras_file import keras_manifest, save_model, weights_digest
 from mobile_seg.manifest import Manifest
 from mobile_seg.models.registry import build
 from mobile_seg.training.recipe import Recipe
@@ -88,7 +88,6 @@ def quantize(
     Raises:
         UsageError, DatasetError, ArtifactError, CheckpointError, UnsupportedLayerError.
     """
-    from mobile_seg.artifact import sha256
     from mobile_seg.quantization.calibrate import calibrate
     from mobile_seg.quantization.rewrite import insert_quantizers
     from mobile_seg.training.loop import settings_key
@@ -99,11 +98,12 @@ def quantize(
     dataset = load_dataset(data)
     if dataset.classes != manifest.classes:
         raise UsageError(f"{model} was trained on classes {manifest.classes}, {data} has {dataset.classes}.")
-    network = insert_quantizers(load_keras(model))
+    trained = load_keras(model)
+    network = insert_quantizers(trained)
     size = (manifest.input.height, manifest.input.width)
     calibrate(network, _calibration_batches(dataset, size))
     if recipe is not None:
-        key = settings_key(float_model=sha256(model), data=_digest(dataset), recipe=recipe)
+        key = settings_key(float_model=weights_digest(trained), data=_digest(dataset), recipe=recipe)
         _fit(network, dataset, recipe, "qat", Path(folder), key, evaluate_every, resume, progress)
     quantized = dataclasses.replace(manifest, precision="int8-qat" if recipe else "int8-ptq")
     return save_model(network, Path(folder) / "model_qat.keras", quantized)

@@ -1,5 +1,6 @@
 """`.keras` files with a manifest inside."""
 
+import hashlib
 import importlib.metadata
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ def save_model(model: Any, path: Path, manifest: Manifest) -> Path:
         clean.save(temporary)
         temporary.write_bytes(with_members(temporary.read_bytes(), {MEMBER: manifest.to_json()}))
     return path
+
+
+def weights_digest(model: Any) -> str:
+    """SHA-256 of a model's weights; the file's own would change with the date that Keras writes into it."""
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def installed_versions() -> dict[str, str]:

@@ -40,7 +40,7 @@ def tiles(results: Results, quote: Quote) -> str:
         (
             "Agreement with QAT",
             quote("agreement.int8_vs_qat", percent),
-            f"of pixels get the same class; PSNR {quote('psnr_db', decibel)}",
+            "of pixels get the same class" + _psnr(results, quote),
         ),
         (
             "Latency",
@@ -75,6 +75,10 @@ def facts(results: Results, quote: Quote) -> str:
 def threads_text(threads: str) -> str:
     """2 → `2 threads`."""
     return f"{threads}\N{NO-BREAK SPACE}thread{'' if threads == '1' else 's'}"
+
+
+def _psnr(results: Results, quote: Quote) -> str:
+    return "" if results.psnr_db is None else f"; PSNR {quote('psnr_db', decibel)}"
 
 
 def _float_operations(results: Results, quote: Quote) -> str:

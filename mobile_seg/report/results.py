@@ -59,7 +59,8 @@ class Results:
     """The record of one run. `latency_ms`, `partitions`, `size_bytes` and `float_ops` are the int8 artifact's.
 
     `latency_ms` holds medians and `latency_p95_ms` 95th percentiles, in milliseconds, per thread count
-    (as text) and stage. `psnr_db` compares the int8 artifact's logits with the QAT model's.
+    (as text) and stage. `psnr_db` compares the int8 artifact's logits with the QAT model's; null if it
+    gives class ids, which have none.
     `history` rows are `step, loss, lr` and, where it was evaluated, `miou`. `created` is ISO 8601.
 
     Raises:
@@ -84,7 +85,7 @@ class Results:
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     per_class_iou: Mapping[str, list[float | None]]
-    psnr_db: float
+    psnr_db: float | None
     artifacts: tuple[ArtifactResult, ...]
     params: int
     macs: int
@@ -118,7 +119,8 @@ class Results:
         checks.keys("per_class_iou", self.per_class_iou, required=checks.PHASES)
         for phase, ious in self.per_class_iou.items():
             checks.ious(f"per_class_iou.{phase}", ious, len(self.classes))
-        checks.number("psnr_db", self.psnr_db, low=-1000.0)
+        if self.psnr_db is not None:
+            checks.number("psnr_db", self.psnr_db, low=-1000.0)
 
     def _check_costs(self) -> None:
         checks.latency("latency_ms", self.latency_ms)

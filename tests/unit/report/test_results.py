@@ -61,12 +61,20 @@ def test_missing_key_is_named(record, key):
         Results.from_dict(record)
 
 
-@pytest.mark.parametrize("key", ["miou.int8", "psnr_db", "latency_ms.1.infer", "artifacts.1.size_bytes", "macs"])
+@pytest.mark.parametrize("key", ["miou.int8", "latency_ms.1.infer", "artifacts.1.size_bytes", "macs"])
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_null_and_nan_are_missing_measurements(record, key, nothing):
     container, last = place(record, key)
     container[last] = nothing
     with pytest.raises(ProfileError, match=f"'{key}' is missing"):
+        Results.from_dict(record)
+
+
+def test_psnr_may_be_null_but_not_nan(record):
+    record["psnr_db"] = None
+    assert Results.from_dict(record).psnr_db is None
+    record["psnr_db"] = float("nan")
+    with pytest.raises(ProfileError, match="'psnr_db' is missing"):
         Results.from_dict(record)
 
 
