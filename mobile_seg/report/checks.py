@@ -10,8 +10,10 @@ PHASES = ("float", "qat", "int8")
 STAGES = ("pre", "infer", "post")
 
 
-def keys(where: str, value: Any, *, required: Collection[str], optional: Collection[str] = ()) -> None:
-    """A mapping holds every required key, with a value, and none that is unknown.
+def keys(
+    where: str, value: Any, *, required: Collection[str], optional: Collection[str] = (), nullable: str = ""
+) -> None:
+    """A mapping holds every required key, with a value (`nullable` may be null), and none that is unknown.
 
     Raises:
         ProfileError: for a missing key or a null.
@@ -22,7 +24,7 @@ def keys(where: str, value: Any, *, required: Collection[str], optional: Collect
     if not isinstance(value, Mapping):
         raise UsageError(f"results: {where or 'the record'} must be a mapping, not {type(value).__name__}")
     for key in required:
-        if value.get(key) is None:
+        if key not in value or (value[key] is None and key != nullable):
             raise missing(_join(where, key))
     unknown = sorted(str(key) for key in value if key not in required and key not in optional)
     if unknown:

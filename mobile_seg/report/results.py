@@ -173,7 +173,7 @@ class Results:
             ProfileError: for a missing key.
             UsageError: for an unknown key or a value that cannot be.
         """
-        checks.keys("", value, required=[field.name for field in dataclasses.fields(cls)])
+        checks.keys("", value, required=[field.name for field in dataclasses.fields(cls)], nullable="psnr_db")
         rows = checks.items("artifacts", value["artifacts"])
         artifacts = tuple(_artifact(f"artifacts.{index}", row) for index, row in enumerate(rows))
         return cls(**{**value, "artifacts": artifacts})
