@@ -26,6 +26,10 @@ class Resize(keras.layers.Layer):
         """`[N, h, w, C]` → `[N, H, W, C]`."""
         return ops.image.resize(x, self.size, interpolation=self.interpolation)
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """`(N, H, W, C)`."""
+        return (input_shape[0], *self.size, input_shape[-1])
+
     def get_config(self) -> dict[str, Any]:
         """Keras configuration."""
         return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}

@@ -129,7 +129,7 @@ def quickstart_config(folder: str | os.PathLike[str]) -> JobConfig:
         folder=str(root),
         float_recipe=Recipe(steps=160, batch=16, learning_rate=0.2),
         qat_recipe=Recipe(steps=20, batch=16, learning_rate=0.01),
-        options={"aspp_rates": (2, 4, 6)},
+        options={"aspp_rates": (2, 4, 6), "bn_momentum": 0.9},
         evaluate_every=80,
     )
 

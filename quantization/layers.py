@@ -53,6 +53,10 @@ class FakeQuant(keras.layers.Layer):
             x, ops.stop_gradient(self.range_min), ops.stop_gradient(self.range_max), num_bits=self.bits
         )
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape; without this Keras would trace the layer to learn it."""
+        return input_shape
+
     def _follow(self, variable: Any, extreme: Any) -> None:
         extreme = ops.cast(extreme, variable.dtype)
         variable.assign(variable * self.decay + extreme * (1.0 - self.decay))
@@ -131,6 +135,16 @@ class _FoldedConvolution:
         kernel, bias = self.folded()
         reduced = tuple(axis for axis in range(4) if axis - 4 not in self._channel_axes)
         return fake_quantize_weights(kernel, axes=reduced, bits=self.bits), bias
+
+    def save_own_variables(self: Any, store: Any) -> None:
+        """Save every weight by name; Keras' own Conv2D saves kernel and bias only."""
+        for variable in (*self.trainable_variables, *self.non_trainable_variables):
+            store[variable.name] = variable
+
+    def load_own_variables(self: Any, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        for variable in (*self.trainable_variables, *self.non_trainable_variables):
+            variable.assign(store[variable.name])
 
     def deploy_weights(self: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return (kernel on its integer grid, bias) as float32 arrays: what the artifact holds."""

@@ -82,11 +82,13 @@ def build(
     separable_head: bool = True,
     classifier_kernel: int = 3,
     activation: str = "relu6",
+    bn_momentum: float = 0.99,
 ) -> Any:
     """Build an untrained network: images `[N, H, W, 3]` (RGB, 0..255) → logits `[N, H/os, W/os, classes]`.
 
     `aspp_*`, `head_convs`, `separable_head` and `classifier_kernel` are the head's options (SpineNet-Seg
-    sec. 4; `docs/decisions` says why they are open). `input_size` is (height, width).
+    sec. 4; `docs/decisions` says why they are open). `input_size` is (height, width). `bn_momentum` suits
+    runs of thousands of steps; below a few hundred, 0.9 lets the moving statistics catch up.
 
     Raises:
         UsageError: for an unknown name, stride or activation, or a size the network cannot take.
@@ -117,7 +119,7 @@ def build(
         classes=classes,
         output_stride=output_stride,
         head=head,
-        style=Style(activation=activation),
+        style=Style(activation=activation, bn_momentum=bn_momentum),
     )
 
 
