@@ -37,7 +37,8 @@ def view(model: keras.Model) -> GraphView:
     """Read a functional model's wiring.
 
     Raises:
-        UnsupportedLayerError: if the model is not functional, or calls one layer several times.
+        UnsupportedLayerError: if the model is not functional, or holds another model, a bare `keras.ops`
+            call, a layer called several times, with more than its input tensors, or with several outputs.
     """
     if not isinstance(model, keras.src.models.functional.Functional):
         raise UnsupportedLayerError(
@@ -49,10 +50,7 @@ def view(model: keras.Model) -> GraphView:
     used = [node for depth in model._nodes_by_depth.values() for node in depth]
     for operation in model.operations:
         nodes = [node for node in used if node.operation is operation]
-        if len(nodes) != 1:
-            raise UnsupportedLayerError(
-                f"layer {operation.name} is called {len(nodes)} times; give each call a layer of its own"
-            )
+        _check_plain_call(operation, nodes)
         sources = tuple(tensor._keras_history.operation.name for tensor in nodes[0].input_tensors)
         inputs[operation.name] = sources
         layers[operation.name] = operation
@@ -61,6 +59,29 @@ def view(model: keras.Model) -> GraphView:
     outputs = tuple(tensor._keras_history.operation.name for tensor in model.outputs)
     readers = {name: tuple(found) for name, found in consumers.items()}
     return GraphView(tuple(layers), inputs, readers, layers, outputs)
+
+
+def _check_plain_call(operation: Any, nodes: list[Any]) -> None:
+    """A layer of its own, called once on one tensor or one list of them, with one tensor out."""
+    name = operation.name
+    if not isinstance(operation, keras.layers.Layer):
+        raise UnsupportedLayerError(
+            f"{name} is a bare keras.ops call ({type(operation).__name__}); use a layer, such as keras.layers.Add"
+        )
+    if isinstance(operation, keras.Model):
+        raise UnsupportedLayerError(f"{name} is a model inside the model; call its layers directly, each by its name")
+    if len(nodes) != 1:
+        raise UnsupportedLayerError(f"layer {name} is called {len(nodes)} times; give each call a layer of its own")
+    arguments, outputs = nodes[0].arguments, nodes[0].output_tensors
+    given = {key for key, value in arguments.kwargs.items() if value is not None}
+    extra = sorted(given - {"training"})  # a model decides `training` anew at each call
+    if extra or len(arguments.args) > 1:
+        what = ", ".join(extra) or f"{len(arguments.args)} arguments"
+        raise UnsupportedLayerError(
+            f"layer {name} is called with {what}; call it with one tensor or one list of tensors alone"
+        )
+    if len(outputs) != 1:
+        raise UnsupportedLayerError(f"layer {name} returns {len(outputs)} tensors; use layers that return one")
 
 
 Emit = Callable[..., Any]
@@ -74,7 +95,9 @@ def rebuild(model: keras.Model, emit: Emit, *, name: str | None = None) -> keras
     inputs only, which is what `view` accepts; several inputs arrive as separate arguments.
     """
     graph = view(model)
-    new_inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    new_inputs = [
+        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs
+    ]
     tensors = dict(zip((t._keras_history.operation.name for t in model.inputs), new_inputs, strict=True))
     for operation_name in graph.order:
         if operation_name not in tensors:

@@ -39,7 +39,8 @@ def calibrate(model: keras.Model, batches: Iterable[np.ndarray], *, method: str 
         batches: arrays `[N, H, W, 3]`, RGB 0..255, as the model's input.
 
     Raises:
-        UsageError: for an unknown method, no batch, or a model without quantizers.
+        UsageError: for an unknown method, no batch, a model without quantizers, or one whose activations are
+            no numbers.
     """
     choose("method", method, METHODS)
     quantizers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.fixed_range is None]
@@ -54,8 +55,15 @@ def calibrate(model: keras.Model, batches: Iterable[np.ndarray], *, method: str 
             count += len(batch)
         if not count:
             raise UsageError("calibration got no image; give at least one batch.")
-        for quantizer in quantizers:
-            quantizer.set_range(*quantizer.observer.summary(method))
+        ranges = [quantizer.observer.summary(method) for quantizer in quantizers]
+        for quantizer, found in zip(quantizers, ranges, strict=True):
+            if not np.isfinite(found).all():
+                raise UsageError(
+                    f"the input of {quantizer.name} is not finite on the calibration images; the model's weights are "
+                    "broken, train it again with a lower learning rate"
+                )
+        for quantizer, found in zip(quantizers, ranges, strict=True):
+            quantizer.set_range(*found)
     finally:
         for quantizer in quantizers:
             quantizer.observer = None

@@ -1,5 +1,6 @@
 """From a quantization-aware model to the graph that is converted: constants only, nothing left to train."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ from mobile_seg.errors import UsageError
 from mobile_seg.graph import GraphView, call, copy_layer, rebuild, view
 from mobile_seg.quantization.layers import FakeQuant, QuantConv2D, QuantDepthwiseConv2D
 from mobile_seg.quantization.rewrite import is_quantized
-from mobile_seg.quantization.rules import PASS_THROUGH_LAYERS
+from mobile_seg.quantization.rules import is_pass_through
 
 _PLAIN_KINDS = {QuantConv2D: keras.layers.Conv2D, QuantDepthwiseConv2D: keras.layers.DepthwiseConv2D}
 
@@ -31,17 +32,14 @@ def deploy_graph(model: keras.Model) -> keras.Model:
         if isinstance(layer, FakeQuant):
             return _fixed(layer, layer.name)(*inputs)
         plain = _PLAIN_KINDS.get(type(layer))
-        if plain is None:
-            output = call(copy_layer(layer), *inputs)
-        else:
-            output = _plain_convolution(layer, plain, inputs)
+        output = call(copy_layer(layer), *inputs) if plain is None else _plain_convolution(layer, plain, inputs)
         owner = shared.get(layer.name)
         return output if owner is None else _fixed(owner, f"{layer.name}_shared_quant")(output)
 
     return rebuild(model, emit, name=f"{model.name}_deploy")
 
 
-def _plain_convolution(layer: Any, plain: type, inputs: tuple[Any, ...]) -> Any:
+def _plain_convolution(layer: Any, plain: Any, inputs: tuple[Any, ...]) -> Any:
     config = layer.get_config()
     for folding in ("bits", "batch_norm", "epsilon"):
         del config[folding]
@@ -59,15 +57,19 @@ def _ranges_shared_with_branches(graph: GraphView) -> dict[str, FakeQuant]:
     """Map each layer that feeds a concatenation unquantized to the quantizer behind that concatenation."""
     shared: dict[str, FakeQuant] = {}
     for name in graph.order:
-        if not isinstance(graph.layers[name], keras.layers.Concatenate):
-            continue
         follower = graph.only_consumer(name)
         owner = graph.layers[follower] if follower else None
-        if not isinstance(owner, FakeQuant):
-            continue
-        for source in graph.inputs[name]:
-            while isinstance(graph.layers[source], PASS_THROUGH_LAYERS):
-                source = graph.only_input(source)
-            if not isinstance(graph.layers[source], FakeQuant):
-                shared[source] = owner
+        if isinstance(graph.layers[name], keras.layers.Concatenate) and isinstance(owner, FakeQuant):
+            shared.update(dict.fromkeys(_unquantized_branches(graph, name), owner))
     return shared
+
+
+def _unquantized_branches(graph: GraphView, concatenation: str) -> Iterator[str]:
+    """The layers whose values a concatenation joins without a range of their own, through inner ones too."""
+    for source in graph.inputs[concatenation]:
+        while is_pass_through(graph.layers[source]):
+            source = graph.only_input(source)
+        if isinstance(graph.layers[source], keras.layers.Concatenate):
+            yield from _unquantized_branches(graph, source)
+        elif not isinstance(graph.layers[source], FakeQuant):
+            yield source

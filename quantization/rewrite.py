@@ -5,13 +5,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from mobile_seg.errors import UnsupportedLayerError
+from mobile_seg.errors import UsageError
 from mobile_seg.graph import GraphView, call, copy_layer, rebuild, view
+from mobile_seg.quantization import limits
 from mobile_seg.quantization.layers import FakeQuant, QuantConv2D, QuantDepthwiseConv2D
 from mobile_seg.quantization.rules import LINEAR_LAYERS, RULES, Placement
 from mobile_seg.quantization.scheme import INT8, Scheme
 
-_KEPT_CONFIG_OF_CONV = "kernel_size strides padding dilation_rate data_format use_bias activation name".split()
+_KEPT_CONFIG_OF_CONV = (
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation_rate",
+    "data_format",
+    "use_bias",
+    "activation",
+    "name",
+)
+_COMPUTE = "float32"
+"""Fake quantization needs float32: float16 has too few bits to hit the grid. Variables are float32 anyway."""
 
 
 def insert_quantizers(model: keras.Model, *, scheme: Scheme = INT8, decay: float = 0.99) -> keras.Model:
@@ -21,17 +33,24 @@ def insert_quantizers(model: keras.Model, *, scheme: Scheme = INT8, decay: float
     activation ranges are not set: run `calibrate` before training or exporting.
 
     Raises:
-        UnsupportedLayerError: for a layer that no rule covers, by name.
+        UsageError: if the model is quantized already.
+        UnsupportedLayerError: for a layer that cannot run in int8, by name, with the way out.
     """
+    if is_quantized(model):
+        raise UsageError(f"{model.name} is quantized already; start from the float model it was made from.")
     graph = view(model)
-    _check_supported(graph)
+    limits.check(graph)
 
     def emit(layer: Any, *inputs: Any) -> Any:
         output = _emit_float_part(graph, layer, inputs, scheme)
         if _placement(graph, layer.name) is Placement.NONE:
             return output
         return FakeQuant(
-            bits=scheme.activation_bits, decay=decay, fixed_range=_fixed_range(layer), name=f"{layer.name}_quant"
+            bits=scheme.activation_bits,
+            decay=decay,
+            fixed_range=_fixed_range(layer),
+            name=f"{layer.name}_quant",
+            dtype=_COMPUTE,
         )(output)
 
     return rebuild(model, emit, name=f"{model.name}_{scheme.name}_qat")
@@ -43,70 +62,42 @@ def is_quantized(model: keras.Model) -> bool:
 
 
 def _placement(graph: GraphView, name: str) -> Placement:
-    for rule in RULES:
-        placement = rule(graph, name)
-        if placement is not None:
-            return placement
-    layer = graph.layers[name]
-    raise UnsupportedLayerError(
-        f"layer {name} ({type(layer).__name__}) has no quantization rule; "
-        "rebuild it from supported layers, or add a rule in quantization/rules.py"
-    )
-
-
-def _check_supported(graph: GraphView) -> None:
-    for name in graph.order:
-        _placement(graph, name)
-        layer = graph.layers[name]
-        if isinstance(layer, keras.layers.BatchNormalization) and folded_into(graph, name) is None:
-            raise UnsupportedLayerError(
-                f"batch normalization {name} does not follow a convolution of its own, so it cannot be folded; "
-                "put it right after the convolution"
-            )
-        if isinstance(layer, LINEAR_LAYERS) and layer.data_format != "channels_last":
-            raise UnsupportedLayerError(f"layer {name} is channels_first; TFLite's int8 kernels are channels_last")
-
-
-def folded_into(graph: GraphView, name: str) -> str | None:
-    """The convolution that this batch normalization folds into, or None."""
-    source = graph.only_input(name)
-    alone = graph.only_consumer(source) == name
-    return source if alone and isinstance(graph.layers[source], LINEAR_LAYERS) else None
+    answers = (rule(graph, name) for rule in RULES)
+    return next(answer for answer in answers if answer is not None)
 
 
 def _emit_float_part(graph: GraphView, layer: Any, inputs: tuple[Any, ...], scheme: Scheme) -> Any:
-    if isinstance(layer, LINEAR_LAYERS):
+    if type(layer) in LINEAR_LAYERS:
         follower = graph.only_consumer(layer.name)
         candidate = graph.layers[follower] if follower else None
-        batch_norm = candidate if isinstance(candidate, keras.layers.BatchNormalization) else None
+        batch_norm = candidate if type(candidate) is keras.layers.BatchNormalization else None
         quantized = _quantized_convolution(layer, batch_norm, scheme)
         output = quantized(*inputs)
         quantized.take_weights(layer, batch_norm)
         return output
-    if isinstance(layer, keras.layers.BatchNormalization):
+    if type(layer) is keras.layers.BatchNormalization:
         return inputs[0]
-    return call(copy_layer(layer), *inputs)
+    return call(copy_layer(layer, dtype=_COMPUTE), *inputs)
 
 
 def _quantized_convolution(layer: Any, batch_norm: Any, scheme: Scheme) -> Any:
-    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    depthwise = type(layer) is keras.layers.DepthwiseConv2D
     kind = QuantDepthwiseConv2D if depthwise else QuantConv2D
     config = layer.get_config()
     kept = {key: config[key] for key in _KEPT_CONFIG_OF_CONV}
     size = {"depth_multiplier": layer.depth_multiplier} if depthwise else {"filters": layer.filters}
-    if not depthwise and layer.groups != 1:
-        raise UnsupportedLayerError(f"layer {layer.name} has {layer.groups} groups; only 1 is supported in int8")
     return kind(
         **kept,
         **size,
         bits=scheme.weight_bits,
         batch_norm=batch_norm is not None,
         epsilon=batch_norm.epsilon if batch_norm is not None else 1e-3,
+        dtype=_COMPUTE,
     )
 
 
 def _fixed_range(layer: Any) -> tuple[float, float] | None:
-    if not isinstance(layer, keras.layers.Rescaling):
+    if type(layer) is not keras.layers.Rescaling:
         return None
     scale, offset = float(np.squeeze(layer.scale)), float(np.squeeze(layer.offset))
     return offset, 255.0 * scale + offset
