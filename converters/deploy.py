@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import call, copy_layer, rebuild, view
 
 _ONLY_IN_TRAINING = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianNoise)
@@ -39,7 +40,10 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
     """Return an inference copy of `model`: training-only layers gone, upsampling as resize operations.
 
     With `strip_rescaling` a leading Rescaling is left out: the input is then the normalized image, whose
-    integer form is the camera's bytes.
+    integer form is the camera's bytes. The copy computes in float32 whatever precision it was trained in.
+
+    Raises:
+        UnsupportedLayerError: for an upsampling that runtimes have no resize operation for.
     """
     graph = view(model)
     shared_inputs = {tensor._keras_history.operation.name for tensor in model.inputs}
@@ -52,7 +56,7 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
             return inputs[0]
         if isinstance(layer, keras.layers.UpSampling2D):
             return _resize(layer)(*inputs)
-        copy = copy_layer(layer)
+        copy = copy_layer(layer, dtype="float32")
         output = call(copy, *inputs)
         copy.set_weights(layer.get_weights())
         return output
@@ -61,6 +65,11 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
 
 
 def _resize(layer: Any) -> Resize:
+    if layer.interpolation not in ("nearest", "bilinear") or layer.data_format != "channels_last":
+        raise UnsupportedLayerError(
+            f"layer {layer.name} upsamples by {layer.interpolation}, {layer.data_format}; runtimes resize by nearest "
+            "or bilinear with channels last: build it so"
+        )
     height, width = layer.output.shape[1:3]
     # From one pixel both kinds copy it; XNNPACK runs the bilinear one.
     from_one_pixel = tuple(layer.input.shape[1:3]) == (1, 1)

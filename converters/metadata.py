@@ -20,10 +20,22 @@ def finish(content: bytes, manifest: Manifest) -> bytes:
     signature.inputs = [_named(manifest.input.name, graph.inputs[0])]
     signature.outputs = [_named(manifest.output.name, graph.outputs[0])]
     model.signatureDefs = [signature]
-    builder = flatbuffers.Builder(len(content))
+    builder = _AlignedBuilder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
     members = {MEMBER: manifest.to_json(), LABELS_MEMBER: "".join(f"{name}\n" for name in manifest.classes)}
     return with_members(bytes(builder.Output()), members)
+
+
+class _AlignedBuilder(flatbuffers.Builder):
+    """Puts every vector at a multiple of 16 bytes, which TFLite's schema demands of weights (`force_align`).
+
+    The Python library does not read that attribute, so TensorFlow's own converter, which repacks with it, loses
+    the alignment too.
+    """
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:
+        """Begin a vector; see flatbuffers."""
+        return super().StartVector(elemSize, numElems, max(alignment, 16))
 
 
 def _named(name: str, tensor: int) -> schema.TensorMapT:

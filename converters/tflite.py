@@ -57,7 +57,9 @@ def _frozen(graph: keras.Model, options: ExportOptions) -> Any:
     height, width = graph.input_shape[1:3]
     byte_input = options.io == "uint8" and options.precision != "int8"
 
-    @tf.function(input_signature=[tf.TensorSpec((1, height, width, 3), tf.uint8 if byte_input else tf.float32, "image")])
+    @tf.function(
+        input_signature=[tf.TensorSpec((1, height, width, 3), tf.uint8 if byte_input else tf.float32, "image")]
+    )
     def segment(image: Any) -> Any:
         logits = graph(tf.cast(image, tf.float32), training=False)
         if options.output != "logits" and tuple(logits.shape[1:3]) != (height, width):
@@ -88,7 +90,10 @@ def _run_converter(frozen: Any, options: ExportOptions) -> bytes:
             return converter.convert()
     except Exception as error:  # the converter raises several unrelated types
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ArtifactError(f"TFLite conversion failed: {reason}") from error
+        raise ArtifactError(
+            f"TFLite conversion failed: {reason.rstrip('.')}; the operation named there has no TFLite kernel: rebuild "
+            "the model without it"
+        ) from error
 
 
 def _describe(content: bytes, options: ExportOptions, manifest: Manifest) -> Manifest:
@@ -105,9 +110,7 @@ def _describe(content: bytes, options: ExportOptions, manifest: Manifest) -> Man
     return dataclasses.replace(
         manifest,
         precision=options.precision,
-        input=dataclasses.replace(
-            manifest.input, dtype=given["dtype"].__name__, normalized_outside=normalized_outside
-        ),
+        input=dataclasses.replace(manifest.input, dtype=given["dtype"].__name__, normalized_outside=normalized_outside),
         output=OutputSpec(
             kind=options.output,
             height=int(made["shape"][1]),
