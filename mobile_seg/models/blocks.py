@@ -105,7 +105,7 @@ def activation(x: Tensor, *, name: str, style: Style) -> Tensor:
 
 
 def _bn_act(x: Tensor, *, name: str, role: str, style: Style, activate: bool) -> Tensor:
-    x = keras.layers.BatchNormalization(
-        momentum=style.bn_momentum, epsilon=style.bn_epsilon, name=f"{name}_{role}_bn"
-    )(x)
+    x = keras.layers.BatchNormalization(momentum=style.bn_momentum, epsilon=style.bn_epsilon, name=f"{name}_{role}_bn")(
+        x
+    )
     return activation(x, name=f"{name}_{role}_act", style=style) if activate else x

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from mobile_seg.errors import UnsupportedLayerError
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -21,10 +23,18 @@ def count(model: keras.Model) -> Cost:
 
 
 def layer_macs(layer: keras.layers.Layer) -> int:
-    """Multiply-adds of one convolution or dense layer; 0 for any other."""
+    """Multiply-adds of one convolution or dense layer; 0 for a layer without weights and for normalization.
+
+    Raises:
+        UnsupportedLayerError: for any other layer with trained weights: it multiplies, but not in a way known here.
+    """
     if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
         height, width = layer.output.shape[1:3]
         return int(np.prod(layer.kernel.shape)) * height * width
     if isinstance(layer, keras.layers.Dense):
         return int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
+    if layer.trainable_weights and not isinstance(layer, keras.layers.BatchNormalization):
+        raise UnsupportedLayerError(
+            f"layer {layer.name} ({type(layer).__name__}): its multiply-adds are not known; add them to layer_macs"
+        )
     return 0

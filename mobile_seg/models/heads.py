@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
+from mobile_seg.errors import UsageError
 from mobile_seg.models.blocks import Style, Tensor, conv_bn, depthwise_bn, separable_conv_bn
 
 
@@ -21,6 +22,17 @@ class DeepLabV3Head:
     separable: bool = True
     image_pooling: bool = True
     classifier_kernel: int = 3
+
+    def __post_init__(self) -> None:
+        for wrong, message in (
+            (self.width < 1, f"width {self.width} is not positive"),
+            (self.convs < 0, f"{self.convs} convolutions; give 0 or more"),
+            (self.classifier_kernel not in (1, 3), f"a {self.classifier_kernel}x classifier; choose 1 or 3"),
+            (any(rate < 1 for rate in self.rates), f"rates {self.rates} are not all positive"),
+            (len(set(self.rates)) < len(self.rates), f"rates {self.rates} repeat; each may stand once"),
+        ):
+            if wrong:
+                raise UsageError(f"the head cannot be built with {message}.")
 
 
 def deeplabv3(x: Tensor, *, classes: int, head: DeepLabV3Head, style: Style) -> Tensor:

@@ -115,7 +115,7 @@ def build(
     return build_mobile_spinenet_seg(
         MobileSpineNetSeg(entry.scale),
         name=name,
-        input_size=tuple(input_size),
+        input_size=(input_size[0], input_size[1]),
         classes=classes,
         output_stride=output_stride,
         head=head,
