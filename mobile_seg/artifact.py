@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 from mobile_seg.errors import ArtifactError, UsageError
@@ -28,16 +29,23 @@ def kind_of(path: str | os.PathLike[str]) -> str:
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
-    """Return the manifest carried inside the model file, or None if it carries none."""
+    """Return the manifest carried inside the model file, or None if it carries none.
+
+    Raises:
+        ArtifactError: if there is one but it cannot be read.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if MEMBER not in archive.namelist():
-                return None
-            return Manifest.from_json(archive.read(MEMBER).decode("utf-8"))
+        archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile:
         return None
-    except UnicodeDecodeError as error:
-        raise ArtifactError(f"{path}: its manifest is not UTF-8; export the model again") from error
+    with archive:
+        if MEMBER not in archive.namelist():
+            return None
+        try:
+            text = archive.read(MEMBER).decode("utf-8")
+        except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{path}: its manifest is damaged ({error}); export the model again") from error
+    return Manifest.from_json(text)
 
 
 def with_members(content: bytes, members: dict[str, str]) -> bytes:

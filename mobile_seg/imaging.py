@@ -42,7 +42,9 @@ def colourize(labels: LabelMap, palette: "tuple[tuple[int, int, int], ...]") -> 
     return table[labels]
 
 
-def overlay(image: Image, labels: LabelMap, palette: "tuple[tuple[int, int, int], ...]", opacity: float = 0.55) -> Image:
+def overlay(
+    image: Image, labels: LabelMap, palette: "tuple[tuple[int, int, int], ...]", opacity: float = 0.55
+) -> Image:
     """Blend the painted label map `[H, W]` over the image `[H, W, 3]`; ignored pixels stay as they are."""
     painted = colourize(labels, palette)
     blended = cv2.addWeighted(image, 1.0 - opacity, painted, opacity, 0.0)

@@ -72,9 +72,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if len(self.palette) != len(self.classes):
-            raise ArtifactError(
-                f"the manifest has {len(self.classes)} classes but {len(self.palette)} palette colours"
-            )
+            raise ArtifactError(f"the manifest has {len(self.classes)} classes but {len(self.palette)} palette colours")
         if self.output.kind not in OUTPUT_KINDS:
             raise ArtifactError(f"manifest output kind {self.output.kind!r} is not one of {OUTPUT_KINDS}")
 
