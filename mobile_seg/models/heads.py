@@ -13,19 +13,24 @@ class DeepLabV3Head:
     """DeepLabv3 (arXiv:1706.05587, sec. 3.3): ASPP, `convs` 3x3 convolutions, a 3x3 classifier.
 
     SpineNet-Seg sec. 4: width 256, `convs` 0 (2 for S143+ or output stride 4); for mobile sizes every 3x3
-    convolution is depthwise separable. Rates in pixels of the feature map: 12/24/36, Cityscapes 12/24/36/72.
+    convolution of the ASPP (`separable_aspp`) and behind it (`separable`) is depthwise separable. Rates in
+    pixels of the feature map: 12/24/36, Cityscapes 12/24/36/72. `endpoint`: width of a 1x1 convolution
+    before the ASPP, 0 for none. docs/decisions/0004 says why all of it is open.
     """
 
     width: int = 256
     rates: tuple[int, ...] = (12, 24, 36)
     convs: int = 0
     separable: bool = True
+    separable_aspp: bool = True
+    endpoint: int = 0
     image_pooling: bool = True
     classifier_kernel: int = 3
 
     def __post_init__(self) -> None:
         for wrong, message in (
             (self.width < 1, f"width {self.width} is not positive"),
+            (self.endpoint < 0, f"an endpoint of {self.endpoint} channels; give 0 for none or more"),
             (self.convs < 0, f"{self.convs} convolutions; give 0 or more"),
             (self.classifier_kernel not in (1, 3), f"a {self.classifier_kernel}x classifier; choose 1 or 3"),
             (any(rate < 1 for rate in self.rates), f"rates {self.rates} are not all positive"),
@@ -37,6 +42,8 @@ class DeepLabV3Head:
 
 def deeplabv3(x: Tensor, *, classes: int, head: DeepLabV3Head, style: Style) -> Tensor:
     """Return logits `[N, h, w, classes]` from features `[N, h, w, C]`; h and w must be known."""
+    if head.endpoint:
+        x = conv_bn(x, head.endpoint, name="head", role="endpoint", style=style)
     x = aspp(x, head=head, style=style)
     for index in range(head.convs):
         x = _conv3x3(x, head.width, name="head", role=f"conv{index}", style=style, separable=head.separable)
@@ -51,7 +58,9 @@ def aspp(x: Tensor, *, head: DeepLabV3Head, style: Style) -> Tensor:
     height, width = x.shape[1:3]
     branches = [conv_bn(x, head.width, name="aspp", role="point", style=style)]
     branches += [
-        _conv3x3(x, head.width, name="aspp", role=f"rate{rate}", style=style, separable=head.separable, dilation=rate)
+        _conv3x3(
+            x, head.width, name="aspp", role=f"rate{rate}", style=style, separable=head.separable_aspp, dilation=rate
+        )
         for rate in head.rates
     ]
     if head.image_pooling:

@@ -80,15 +80,18 @@ def build(
     head_convs: int = 0,
     image_pooling: bool = True,
     separable_head: bool = True,
+    separable_aspp: bool = True,
+    endpoint_width: int = 0,
     classifier_kernel: int = 3,
     activation: str = "relu6",
     bn_momentum: float = 0.99,
 ) -> Any:
     """Build an untrained network: images `[N, H, W, 3]` (RGB, 0..255) → logits `[N, H/os, W/os, classes]`.
 
-    `aspp_*`, `head_convs`, `separable_head` and `classifier_kernel` are the head's options (SpineNet-Seg
-    sec. 4; `docs/decisions` says why they are open). `input_size` is (height, width). `bn_momentum` suits
-    runs of thousands of steps; below a few hundred, 0.9 lets the moving statistics catch up.
+    From `aspp_rates` to `classifier_kernel` are the head's options (SpineNet-Seg sec. 4; see
+    `heads.DeepLabV3Head`, and docs/decisions/0004 for why they are open). `input_size` is (height, width).
+    `bn_momentum` suits runs of thousands of steps; below a few hundred, 0.9 lets the moving statistics
+    catch up.
 
     Raises:
         UsageError: for an unknown name, stride or activation, or a size the network cannot take.
@@ -109,6 +112,8 @@ def build(
         rates=tuple(aspp_rates),
         convs=head_convs,
         separable=separable_head,
+        separable_aspp=separable_aspp,
+        endpoint=endpoint_width,
         image_pooling=image_pooling,
         classifier_kernel=classifier_kernel,
     )
