@@ -82,7 +82,9 @@ def fake_quantize_weights(weights: Any, *, axes: tuple[int, ...], bits: int) -> 
     """
     levels = float(2 ** (bits - 1) - 1)
     scale = ops.maximum(ops.max(ops.abs(weights), axis=axes, keepdims=True), RANGE_FLOOR) / levels
-    return weights + ops.stop_gradient(ops.round(weights / scale) * scale - weights)
+    rounded = ops.stop_gradient(ops.round(weights / scale) * scale)
+    # The bracket is exactly zero: the value is the grid's, to the last bit, and the gradient that of `weights`.
+    return rounded + (weights - ops.stop_gradient(weights))
 
 
 class _FoldedConvolution:
@@ -135,6 +137,12 @@ class _FoldedConvolution:
         kernel, bias = self.folded()
         reduced = tuple(axis for axis in range(4) if axis - 4 not in self._channel_axes)
         return fake_quantize_weights(kernel, axes=reduced, bits=self.bits), bias
+
+    def weight_scales(self: Any, kernel: np.ndarray) -> np.ndarray:
+        """The size of one weight step, per output channel `[channels]`, of a folded kernel."""
+        reduced = tuple(axis for axis in range(4) if axis - 4 not in self._channel_axes)
+        largest = np.maximum(np.abs(kernel).max(axis=reduced), RANGE_FLOOR)
+        return largest.reshape(-1) / (2 ** (self.bits - 1) - 1)
 
     def save_own_variables(self: Any, store: Any) -> None:
         """Save every weight by name; Keras' own Conv2D saves kernel and bias only."""
