@@ -12,7 +12,6 @@ from typing import Any
 from mobile_seg import api
 from mobile_seg.api import Exported, Progress
 from mobile_seg.data.description import Dataset, load_dataset
-from mobile_seg.data.readers import check_dataset
 from mobile_seg.errors import UsageError
 from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
@@ -66,6 +65,8 @@ def run(config: JobConfig, *, command: str, resume: bool = False, progress: Prog
     Raises:
         MobileSegError: of the step that failed; what was finished before stays in the folder.
     """
+    from mobile_seg.data.readers import check_dataset
+
     folder = Path(config.folder) / config.name
     if not resume and any(folder.glob("*.checkpoint.npz")):
         raise UsageError(f"{folder} holds a run already; add --resume to go on with it, or choose another --name.")
