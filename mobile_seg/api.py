@@ -5,25 +5,23 @@ is a thin layer over these, and `mobile_seg.job` chains them.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mobile_seg.data.description import Dataset, load_dataset
-from mobile_seg.data.readers import read_image, read_pair
 from mobile_seg.errors import UsageError, choose
 from mobile_seg.files import write_bytes, write_text
-from mobile_seg.imaging import Image, LabelMap, resize_image
 from mobile_seg.keras_file import keras_manifest, save_model, weights_digest
 from mobile_seg.manifest import Manifest
 from mobile_seg.models.registry import build
 from mobile_seg.training.recipe import Recipe
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # importing this module loads nothing heavy, so that `--help` can show its defaults
     from mobile_seg.evaluation.confusion import SegmentationScore
+    from mobile_seg.imaging import Image, LabelMap
     from mobile_seg.profiling.records import HostProfile
     from mobile_seg.verify.compare import Agreement
 
@@ -34,7 +32,6 @@ PathLike = str | os.PathLike[str]
 
 FLOAT_RECIPE = Recipe(steps=4000, batch=8, learning_rate=0.1)
 QAT_RECIPE = Recipe(steps=500, batch=8, learning_rate=0.005)
-CALIBRATION_IMAGES = 100
 
 __all__ = ["build", "evaluate", "export", "predict", "profile", "quantize", "train"]
 
@@ -48,24 +45,36 @@ def train(
     recipe: Recipe = FLOAT_RECIPE,
     options: dict[str, Any] | None = None,
     evaluate_every: int = 500,
+    mixed_precision: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Train a network on a dataset and return `folder/model_float.keras`.
 
     `options` goes to `build` (output stride, head). The checkpoint, the history (`float.history.json`)
-    and TensorBoard's scalars stand in `folder`.
+    and TensorBoard's scalars stand in `folder`. `mixed_precision` computes in bfloat16, which pays on a
+    GPU; the weights and the model saved are float32 all the same. The same seed gives the same weights.
 
     Raises:
         UsageError, DatasetError, CheckpointError: as their names say.
     """
-    from mobile_seg.training.loop import settings_key
+    import keras
+
+    from mobile_seg.training.precision import dtype_policy, in_float32
+    from mobile_seg.training.settings import dataset_digest, settings_key
 
     dataset = load_dataset(data)
     options = dict(options or {})
-    network = build(model, input_size=input_size, classes=len(dataset.classes), **options)
-    key = settings_key(model=model, input_size=input_size, options=options, data=_digest(dataset), recipe=recipe)
+    untrained = functools.partial(build, model, input_size=input_size, classes=len(dataset.classes), **options)
+    keras.utils.set_random_seed(recipe.seed)
+    with dtype_policy(mixed=mixed_precision):
+        network = untrained()
+    chosen: dict[str, Any] = {"mixed_precision": True} if mixed_precision else {}
+    chosen |= {"model": model, "input_size": input_size, "options": options}
+    key = settings_key(**chosen, data=dataset_digest(dataset), recipe=recipe)
     _fit(network, dataset, recipe, "float", Path(folder), key, evaluate_every, resume, progress)
+    if mixed_precision:
+        network = in_float32(network, untrained)
     manifest = keras_manifest(network, dataset.classes, dataset.palette, precision="float32", name=model)
     return save_model(network, Path(folder) / "model_float.keras", manifest)
 
@@ -88,9 +97,11 @@ def quantize(
     Raises:
         UsageError, DatasetError, ArtifactError, CheckpointError, UnsupportedLayerError.
     """
+    from mobile_seg.data.calibration import calibration_batches
     from mobile_seg.quantization.calibrate import calibrate
     from mobile_seg.quantization.rewrite import insert_quantizers
-    from mobile_seg.training.loop import settings_key
+    from mobile_seg.quantization.settle import settle_biases
+    from mobile_seg.training.settings import dataset_digest, settings_key
     from mobile_seg.verify.keras_runner import load_keras
     from mobile_seg.verify.runners import require_manifest
 
@@ -101,10 +112,11 @@ def quantize(
     trained = load_keras(model)
     network = insert_quantizers(trained)
     size = (manifest.input.height, manifest.input.width)
-    calibrate(network, _calibration_batches(dataset, size))
+    calibrate(network, calibration_batches(dataset, size=size))
     if recipe is not None:
-        key = settings_key(float_model=weights_digest(trained), data=_digest(dataset), recipe=recipe)
+        key = settings_key(float_model=weights_digest(trained), data=dataset_digest(dataset), recipe=recipe)
         _fit(network, dataset, recipe, "qat", Path(folder), key, evaluate_every, resume, progress)
+    settle_biases(network)
     quantized = dataclasses.replace(manifest, precision="int8-qat" if recipe else "int8-ptq")
     return save_model(network, Path(folder) / "model_qat.keras", quantized)
 
@@ -200,7 +212,7 @@ def evaluate(
     )
 
 
-def predict(artifact: PathLike, images: Iterable[Image]) -> Iterator[LabelMap]:
+def predict(artifact: PathLike, images: "Iterable[Image]") -> "Iterator[LabelMap]":
     """Segment images `[H, W, 3]` uint8 RGB of any size; yields class ids `[H, W]` uint8, in order.
 
     Raises:
@@ -213,7 +225,7 @@ def predict(artifact: PathLike, images: Iterable[Image]) -> Iterator[LabelMap]:
 
 
 def profile(
-    artifact: PathLike, *, images: Iterable[Image], threads: tuple[int, ...] = (1, 2), warmup: int = 5, runs: int = 30
+    artifact: PathLike, *, images: "Iterable[Image]", threads: tuple[int, ...] = (1, 2), warmup: int = 5, runs: int = 30
 ) -> "HostProfile":
     """Measure a `.tflite` artifact on this machine; see `mobile_seg.profiling.host`.
 
@@ -227,8 +239,10 @@ def profile(
 
 def _model_for(path: PathLike, precision: str, dataset: Dataset) -> tuple[Any, Manifest]:
     """Load a `.keras` model in the form that `precision` needs, with its manifest."""
+    from mobile_seg.data.calibration import calibration_batches
     from mobile_seg.quantization.calibrate import calibrate
     from mobile_seg.quantization.rewrite import insert_quantizers, is_quantized
+    from mobile_seg.quantization.settle import settle_biases
     from mobile_seg.verify.keras_runner import load_keras
     from mobile_seg.verify.runners import require_manifest
 
@@ -242,7 +256,8 @@ def _model_for(path: PathLike, precision: str, dataset: Dataset) -> tuple[Any, M
         return network, manifest
     if not is_quantized(network):
         network = insert_quantizers(network)
-        calibrate(network, _calibration_batches(dataset, (manifest.input.height, manifest.input.width)))
+        calibrate(network, calibration_batches(dataset, size=(manifest.input.height, manifest.input.width)))
+        settle_biases(network)
     return network, manifest
 
 
@@ -263,7 +278,8 @@ def _fit(
     from mobile_seg.training.loop import Phase, fit
     from mobile_seg.verify.keras_runner import KerasRunner
 
-    runner = KerasRunner(network, manifest=keras_manifest(network, dataset.classes, dataset.palette, precision=name, name=network.name))
+    manifest = keras_manifest(network, dataset.classes, dataset.palette, precision=name, name=network.name)
+    runner = KerasRunner(network, manifest=manifest)
 
     def miou() -> float:
         return score(runner.segment, pairs(dataset, "val"), classes=len(dataset.classes)).miou
@@ -276,24 +292,9 @@ def _fit(
     write_json(folder / f"{name}.history.json", history)
 
 
-def pairs(dataset: Dataset, split: str) -> Iterator[tuple[Image, LabelMap]]:
+def pairs(dataset: Dataset, split: str) -> "Iterator[tuple[Image, LabelMap]]":
     """Read (image, label) of a split, `train` or `val`, one by one."""
+    from mobile_seg.data.readers import read_pair
+
     for pair in getattr(dataset, split):
         yield read_pair(pair, dataset)
-
-
-def _calibration_batches(dataset: Dataset, size: tuple[int, int], batch: int = 4) -> Iterator[np.ndarray]:
-    stride = max(1, len(dataset.train) // CALIBRATION_IMAGES)
-    chosen = dataset.train[::stride][:CALIBRATION_IMAGES]
-    for start in range(0, len(chosen), batch):
-        images = [resize_image(read_image(pair.image), size) for pair in chosen[start : start + batch]]
-        yield np.stack(images).astype(np.float32)
-
-
-def _digest(dataset: Dataset) -> str:
-    """What of a dataset decides the training: its classes, mapping and file names."""
-    import hashlib
-
-    names = [f"{pair.image.name}|{pair.label.name}" for pair in dataset.train]
-    text = "\n".join([*dataset.classes, str(dataset.label_mapping), *names])
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,20 +1,23 @@
 """The fit loop: one for the float phase and the quantization-aware phase, on either backend."""
 
+import contextlib
 import dataclasses
-import json
-import os
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 from keras import ops
 
-from mobile_seg.errors import MobileSegError
+from mobile_seg.errors import MobileSegError, UsageError
 from mobile_seg.training import checkpoint as checkpoints
+from mobile_seg.training.interruption import Interruption
 from mobile_seg.training.losses import SegmentationLoss
 from mobile_seg.training.recipe import Recipe, optimizer
+from mobile_seg.training.scalars import Scalars
 
 Progress = Callable[[int, int, str], None]
 """`progress(done, total, text)`."""
@@ -45,6 +48,11 @@ class Phase:
     log_every: int = 20
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("evaluate_every", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)}: give at least 1")
+
     @property
     def checkpoint(self) -> Path:
         """The checkpoint's path."""
@@ -62,61 +70,97 @@ def fit(
     """Train `model` in place and leave the averaged weights in it; return the history.
 
     Each history row holds `step, loss, lr, seconds` (of training so far, interruptions not counted) and,
-    where evaluated, `miou`. `open_batches(step)` returns
-    the batches from that step on, so a resumed run sees what an uninterrupted one would have seen.
+    where evaluated, `miou`: plain numbers. `open_batches(step)` returns the batches from that step on, so
+    a resumed run sees what an uninterrupted one would have seen and ends with the same weights. Ctrl-C
+    ends the step, saves a checkpoint and leaves; a second one leaves at once.
 
     Raises:
-        CheckpointError: if `phase.resume` meets a checkpoint of other settings.
-        MobileSegError: if the loss is no longer a number.
+        CheckpointError: if `phase.resume` meets a checkpoint of other settings, or a damaged one.
+        MobileSegError: if the loss is no longer a number; the last checkpoint then is a sound one.
+        DiskError: if the disk is full.
+        KeyboardInterrupt: after Ctrl-C, once the checkpoint is saved.
     """
-    rate = optimizer(recipe)
+    rate = optimizer(recipe, model.trainable_variables)
     # XLA on the CPU compiles for minutes and gains nothing; the JAX backend always compiles.
     model.compile(
         optimizer=rate, loss=SegmentationLoss(label_smoothing=recipe.label_smoothing), jit_compile=_jit_compile()
     )
-    done, history = 0, []
+    checkpoints.remove_leftovers(phase.checkpoint)
+    done = 0
+    history: list[dict[str, Any]] = []
     if phase.resume and phase.checkpoint.is_file():
         done, history = checkpoints.load(phase.checkpoint, model, key=phase.key)
-    started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
-    averaged = keras.callbacks.SwapEMAWeights()
-    averaged.set_model(model)
-    with _Scalars(phase.folder / "tensorboard" / phase.name) as scalars, open_batches(done) as batches:
+    # Rows of older checkpoints have no seconds.
+    started = time.perf_counter() - (history[-1].get("seconds", 0.0) if history else 0.0)
+    curves = Scalars(phase.folder / "tensorboard" / phase.name, start=done)
+    with curves, open_batches(done) as batches, Interruption() as interruption:
         while done < recipe.steps:
             stop = min(done + phase.log_every - done % phase.log_every, recipe.steps)
-            loss, speed = _run(model, batches, stop - done)
-            done = stop
-            row = {"step": done, "loss": loss, "lr": float(ops.convert_to_numpy(rate.learning_rate))}
-            if phase.evaluate and (done == recipe.steps or _crossed(done, phase.log_every, phase.evaluate_every)):
-                averaged.on_test_begin()
-                row["miou"] = phase.evaluate()
-                averaged.on_test_end()
-            row["seconds"] = time.perf_counter() - started
-            history.append(row)
-            scalars.write(row)
-            if progress:
-                progress(done, recipe.steps, f"{phase.name} loss {loss:.3f} ({speed:.1f} images/s)")
-            if done == recipe.steps or _crossed(done, phase.log_every, phase.checkpoint_every):
+            loss, taken, speed = _run(model, batches, stop - done, interruption)
+            done += taken
+            if done == stop:
+                row = _row(model, phase, step=done, last=done == recipe.steps, loss=loss, started=started)
+                history.append(row)
+                curves.write(done, {name: value for name, value in row.items() if name != "step"})
+                if progress:
+                    progress(done, recipe.steps, f"{phase.name} loss {loss:.3f} ({speed:.1f} images/s)")
+            due = done == recipe.steps or _crossed(done, phase.log_every, phase.checkpoint_every)
+            if due or interruption.requested:
+                _refuse_broken(model)
                 checkpoints.save(phase.checkpoint, model, step=done, history=history, key=phase.key)
+            if interruption.requested:
+                raise KeyboardInterrupt(f"stopped after step {done} of {phase.name}; go on with --resume")
     rate.finalize_variable_values(model.trainable_variables)
     return history
 
 
-def settings_key(**settings: Any) -> str:
-    """A text that two runs share exactly when their settings are the same."""
-    return json.dumps(settings, sort_keys=True, default=str)
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Put the averaged weights into a model that is being trained, and its own back, to the last bit.
+
+    `keras.callbacks.SwapEMAWeights` swaps by adding and subtracting, which rounds: how often a run was
+    evaluated would then change its weights.
+    """
+    kept = [ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, kept, strict=True):
+            variable.assign(value)
 
 
-def _run(model: keras.Model, batches: Batches, steps: int) -> tuple[float, float]:
-    """Take `steps` steps; return their mean loss and images per second."""
+def _run(model: keras.Model, batches: Batches, steps: int, interruption: Interruption) -> tuple[float, int, float]:
+    """Take `steps` steps, or fewer if interrupted; return their mean loss, how many, and images per second."""
     model.reset_metrics()
-    started, images, loss = time.perf_counter(), 0, float("nan")
-    for _ in range(steps):
+    started, images, taken, loss = time.perf_counter(), 0, 0, math.nan
+    while taken < steps and not (taken and interruption.requested):
         pixels, labels = next(batches)
         loss = float(model.train_on_batch(pixels, labels))
         images += len(pixels)
-    if loss != loss:  # NaN, the only value unequal to itself
-        raise MobileSegError("the loss is not a number any more; lower the learning rate and start again")
-    return loss, images / (time.perf_counter() - started)
+        taken += 1
+    if not math.isfinite(loss):
+        raise _diverged()
+    return loss, taken, images / (time.perf_counter() - started)
+
+
+def _row(model: keras.Model, phase: Phase, *, step: int, last: bool, loss: float, started: float) -> dict[str, Any]:
+    """The history's row after `step` steps, evaluated where that is due."""
+    row = {"step": step, "loss": loss, "lr": float(ops.convert_to_numpy(model.optimizer.learning_rate))}
+    if phase.evaluate and (last or _crossed(step, phase.log_every, phase.evaluate_every)):
+        with averaged_weights(model):
+            row["miou"] = float(phase.evaluate())
+    return {**row, "seconds": time.perf_counter() - started}
+
+
+def _refuse_broken(model: keras.Model) -> None:
+    """Refuse to save weights that the last step broke: its loss was taken before."""
+    if not all(np.isfinite(ops.convert_to_numpy(variable)).all() for variable in model.variables):
+        raise _diverged()
+
+
+def _diverged() -> MobileSegError:
+    return MobileSegError("the loss is not a number any more; lower the learning rate and start again")
 
 
 def _crossed(done: int, stride: int, every: int) -> bool:
@@ -125,25 +169,3 @@ def _crossed(done: int, stride: int, every: int) -> bool:
 
 def _jit_compile() -> bool:
     return keras.backend.backend() == "jax"
-
-
-class _Scalars:
-    """TensorBoard scalars of one phase."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> "_Scalars":
-        from tensorboard.summary import Writer
-
-        self._writer = Writer(os.fspath(self._folder))
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._writer.close()
-
-    def write(self, row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            if name != "step":
-                self._writer.add_scalar(name, float(value), row["step"])
-        self._writer.flush()

@@ -1,5 +1,7 @@
 """How long and how fast to train, as one record."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("steps", "batch", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise UsageError(f"{name}={getattr(self, name)!r} is not a whole number; give one.")
         for name, low, high in (
             ("steps", 1, None),
             ("batch", 1, None),
@@ -41,7 +46,8 @@ class Recipe:
             ("seed", 0, None),
         ):
             value = getattr(self, name)
-            if value < low or (high is not None and value >= high):
+            inside = low <= value < (math.inf if high is None else high)  # false for NaN too
+            if not inside:
                 span = f"at least {low}" if high is None else f"from {low} up to but not including {high}"
                 raise UsageError(f"{name}={value} is out of range: {span}.")
 
@@ -51,8 +57,11 @@ class Recipe:
         return min(self.ema_decay, 1.0 - 10.0 / max(self.steps, 20))
 
 
-def optimizer(recipe: Recipe) -> Any:
-    """The Keras optimizer of a recipe."""
+def optimizer(recipe: Recipe, variables: Sequence[Any]) -> Any:
+    """The Keras optimizer of a recipe for a model's trainable variables.
+
+    The decay is decoupled: each step takes `weight_decay * learning rate` of a weight, past the momentum.
+    """
     import keras
 
     warmup = int(recipe.steps * recipe.warmup)
@@ -69,5 +78,6 @@ def optimizer(recipe: Recipe) -> Any:
         use_ema=True,
         ema_momentum=recipe.effective_ema_decay,
     )
-    sgd.exclude_from_weight_decay(var_names=list(UNDECAYED))
+    # Not by `var_names`: Keras compares those with paths on TensorFlow, with bare names on JAX.
+    sgd.exclude_from_weight_decay(var_list=[v for v in variables if any(word in v.path for word in UNDECAYED)])
     return sgd
