@@ -34,7 +34,7 @@ def rescaled_input(graph: GraphView, name: str) -> bool:
 
 
 def one_rescaling(graph: GraphView, name: str) -> bool:
-    """Rescaling must have one positive scale and one offset for all channels: a tensor has one scale in int8."""
+    """Rescaling must have one positive scale and one offset, since an int8 tensor has one scale; give plain numbers."""
     layer = graph.layers[name]
     if type(layer) is not keras.layers.Rescaling:
         return False

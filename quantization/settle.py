@@ -6,7 +6,7 @@ from keras import ops
 
 from mobile_seg.graph import GraphView, view
 from mobile_seg.quantization.layers import FakeQuant, QuantConv2D, QuantDepthwiseConv2D
-from mobile_seg.quantization.rules import PASS_THROUGH_LAYERS
+from mobile_seg.quantization.rules import is_pass_through
 
 
 def settle_biases(model: keras.Model) -> int:
@@ -39,7 +39,7 @@ def settle_biases(model: keras.Model) -> int:
 
 def _quantizer_before(graph: GraphView, name: str) -> FakeQuant | None:
     source = graph.only_input(name)
-    while isinstance(graph.layers[source], PASS_THROUGH_LAYERS):
+    while is_pass_through(graph.layers[source]):
         source = graph.only_input(source)
     layer = graph.layers[source]
     return layer if isinstance(layer, FakeQuant) else None
