@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # importing this module loads nothing heavy, so that `--help`
     from mobile_seg.imaging import Image, LabelMap
     from mobile_seg.profiling.records import HostProfile
     from mobile_seg.verify.compare import Agreement
+    from mobile_seg.verify.runners import Runner
 
 Progress = Callable[[int, int, str], None]
 """`progress(done, total, text)`."""
@@ -184,23 +185,22 @@ def export(
 
 
 def evaluate(
-    artifact: PathLike, *, data: PathLike, split: str = "val", progress: Progress | None = None
+    artifact: "PathLike | Runner", *, data: PathLike, split: str = "val", progress: Progress | None = None
 ) -> "SegmentationScore":
-    """Score an artifact (`.keras` or `.tflite`) on a split of a dataset, at the labels' own size.
+    """Score an artifact (`.keras` or `.tflite`, or one already opened) on a dataset's split, at the labels' own size.
 
     Raises:
         UsageError: if the artifact's classes are not the dataset's, or for an unknown split.
         ArtifactError, DatasetError: as their names say.
     """
     from mobile_seg.evaluation.evaluate import evaluate as score
-    from mobile_seg.verify.runners import open_artifact
 
     choose("split", split, ("train", "val"))
     dataset = load_dataset(data)
-    runner = open_artifact(artifact)
+    runner = _opened(artifact)
     if runner.manifest.classes != dataset.classes:
         raise UsageError(
-            f"{artifact} knows the classes {', '.join(runner.manifest.classes)}; "
+            f"{runner.name} knows the classes {', '.join(runner.manifest.classes)}; "
             f"{data} names {', '.join(dataset.classes)}. Evaluate on the dataset it was trained for."
         )
     total = len(getattr(dataset, split))
@@ -208,19 +208,19 @@ def evaluate(
         runner.segment,
         pairs(dataset, split),
         classes=len(dataset.classes),
-        progress=None if progress is None else lambda done: progress(done, total, f"evaluating {Path(artifact).name}"),
+        progress=None
+        if progress is None
+        else lambda done: progress(done, total, f"evaluating {Path(runner.name).name}"),
     )
 
 
-def predict(artifact: PathLike, images: "Iterable[Image]") -> "Iterator[LabelMap]":
+def predict(artifact: "PathLike | Runner", images: "Iterable[Image]") -> "Iterator[LabelMap]":
     """Segment images `[H, W, 3]` uint8 RGB of any size; yields class ids `[H, W]` uint8, in order.
 
     Raises:
         ArtifactError, UsageError: if the artifact cannot be opened, or an image is not 8-bit RGB.
     """
-    from mobile_seg.verify.runners import open_artifact
-
-    runner = open_artifact(artifact)
+    runner = _opened(artifact)
     return (runner.segment(image) for image in images)
 
 
@@ -235,6 +235,12 @@ def profile(
     from mobile_seg.profiling.host import profile_host
 
     return profile_host(artifact, images=list(images), threads=threads, warmup=warmup, runs=runs)
+
+
+def _opened(artifact: "PathLike | Runner") -> "Runner":
+    from mobile_seg.verify.runners import Runner, open_artifact
+
+    return artifact if isinstance(artifact, Runner) else open_artifact(artifact)
 
 
 def _model_for(path: PathLike, precision: str, dataset: Dataset) -> tuple[Any, Manifest]:

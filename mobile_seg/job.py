@@ -2,12 +2,13 @@
 
 import dataclasses
 import datetime
+import functools
 import os
 import platform
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobile_seg import api
 from mobile_seg.api import Exported, Progress
@@ -17,6 +18,9 @@ from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.report.results import ArtifactResult, Results
 from mobile_seg.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mobile_seg.verify.runners import Runner
 
 EXAMPLES = 6
 """Validation images shown in the report."""
@@ -131,6 +135,7 @@ def quickstart_config(folder: str | os.PathLike[str]) -> JobConfig:
         float_recipe=Recipe(steps=160, batch=16, learning_rate=0.2),
         qat_recipe=Recipe(steps=20, batch=16, learning_rate=0.01),
         options={"aspp_rates": (2, 4, 6), "bn_momentum": 0.9},
+        exports=("float32", "int8"),
         evaluate_every=80,
     )
 
@@ -151,11 +156,18 @@ class _Measurements:
         self.config, self.dataset, self.folder, self.progress = config, dataset, folder, progress
         self.float_model, self.qat_model, self.exported = float_model, qat_model, exported
 
+    @functools.cached_property
+    def float_runner(self) -> "Runner":
+        """The float model, opened once: Keras takes seconds to compile it."""
+        from mobile_seg.verify.runners import open_artifact
+
+        return open_artifact(self.float_model)
+
     def results(self, *, command: str, export_seconds: float) -> Results:
         """Measure and gather."""
         started = time.perf_counter()
         scores = {
-            "float": api.evaluate(self.float_model, data=self.config.data, progress=self.progress),
+            "float": api.evaluate(self.float_runner, data=self.config.data, progress=self.progress),
             "qat": api.evaluate(self.qat_model, data=self.config.data, progress=self.progress),
         }
         by_precision = {
@@ -218,7 +230,7 @@ class _Measurements:
         chosen = self.dataset.val[::stride][:EXAMPLES]
         read = [read_pair(pair, self.dataset) for pair in chosen]
         images = [image for image, _ in read]
-        floats = api.predict(self.float_model, images)
+        floats = api.predict(self.float_runner, images)
         int8s = api.predict(self.exported["int8"].path, images)
         examples = [
             Example(pair.image.name, image, truth, float_labels, int8_labels)
@@ -233,7 +245,7 @@ class _Measurements:
         total = len(self.dataset.val)
         tell = _told(self.progress, "comparing int8 with float")
         return compare(
-            open_artifact(self.float_model),
+            self.float_runner,
             open_artifact(self.exported["int8"].path),
             (image for image, _ in api.pairs(self.dataset, "val")),
             progress=None if tell is None else lambda done: tell(done, total),

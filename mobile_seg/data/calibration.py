@@ -12,7 +12,7 @@ IMAGES = 100
 """Training images shown, spread evenly over the set."""
 
 
-def calibration_batches(dataset: Dataset, *, size: tuple[int, int], batch: int = 4) -> Iterator[np.ndarray]:
+def calibration_batches(dataset: Dataset, *, size: tuple[int, int], batch: int = 10) -> Iterator[np.ndarray]:
     """Yield up to `IMAGES` training images, not augmented, as `[N, H, W, 3]` float32 RGB 0..255.
 
     Raises:
