@@ -36,8 +36,8 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
     """
     if keras.backend.backend() != "tensorflow":
         raise UsageError(
-            f"exporting needs the TensorFlow backend, this process runs {keras.backend.backend()}; "
-            "load the saved .keras model in a process with KERAS_BACKEND=tensorflow"
+            f"exporting needs the TensorFlow backend, this process runs on {keras.backend.backend()}; what is trained "
+            "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
         )
     if integer_graph != (options.precision == "int8"):
         raise UsageError(
