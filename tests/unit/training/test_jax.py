@@ -15,7 +15,9 @@ import sys
 from pathlib import Path
 import keras
 import numpy as np
-from unit.training import tiny
+from unit.training import test_recipe, tiny
+
+test_recipe.test_only_dense_kernels_decay()
 
 def fail(step):
     if step == 27:
