@@ -92,7 +92,7 @@ it was also used for other work. {versions}.
 
 def accuracy(results: Results) -> str:
     """The headline table: one row per artifact."""
-    head = "| artifact | mIoU | against float | size | float operations | XNNPACK partitions | pixels as its Keras model |"
+    head = "| artifact | mIoU | against float | size | float operations | partitions | pixels as its Keras model |"
     rows = [head, "|---|---|---|---|---|---|---|"]
     for row in results.artifacts:
         if row.miou is None or row.agreement is None:

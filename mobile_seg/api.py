@@ -155,6 +155,7 @@ def export(
     """
     from mobile_seg.converters.options import ExportOptions
     from mobile_seg.converters.tflite import convert
+    from mobile_seg.data.readers import read_split
     from mobile_seg.quantization.deploy import deploy_graph
     from mobile_seg.verify import gate
     from mobile_seg.verify.compare import compare
@@ -174,7 +175,7 @@ def export(
     agreement = compare(
         KerasRunner(network, manifest=manifest),
         TFLiteRunner(converted.content, manifest=converted.manifest, path=path),
-        (image for image, _ in pairs(dataset, "val")),
+        (image for image, _ in read_split(dataset, "val")),
         progress=None if progress is None else lambda done: progress(done, total, f"verifying {name}"),
     )
     if not force:
@@ -193,6 +194,7 @@ def evaluate(
         UsageError: if the artifact's classes are not the dataset's, or for an unknown split.
         ArtifactError, DatasetError: as their names say.
     """
+    from mobile_seg.data.readers import read_split
     from mobile_seg.evaluation.evaluate import evaluate as score
 
     choose("split", split, ("train", "val"))
@@ -206,7 +208,7 @@ def evaluate(
     total = len(getattr(dataset, split))
     return score(
         runner.segment,
-        pairs(dataset, split),
+        read_split(dataset, split),
         classes=len(dataset.classes),
         progress=None
         if progress is None
@@ -227,11 +229,7 @@ def predict(artifact: "PathLike | Runner", images: "Iterable[Image]") -> "Iterat
 def profile(
     artifact: PathLike, *, images: "Iterable[Image]", threads: tuple[int, ...] = (1, 2), warmup: int = 5, runs: int = 30
 ) -> "HostProfile":
-    """Measure a `.tflite` artifact on this machine; see `mobile_seg.profiling.host`.
-
-    Raises:
-        ProfileError, ArtifactError, UsageError: as their names say.
-    """
+    """Measure a `.tflite` artifact on this machine; see `mobile_seg.profiling.host`, also for what it raises."""
     from mobile_seg.profiling.host import profile_host
 
     return profile_host(artifact, images=list(images), threads=threads, warmup=warmup, runs=runs)
@@ -278,6 +276,7 @@ def _fit(
     resume: bool,
     progress: Progress | None,
 ) -> None:
+    from mobile_seg.data.readers import read_split
     from mobile_seg.data.stream import TrainStream
     from mobile_seg.evaluation.evaluate import evaluate as score
     from mobile_seg.files import write_json
@@ -288,7 +287,7 @@ def _fit(
     runner = KerasRunner(network, manifest=manifest)
 
     def miou() -> float:
-        return score(runner.segment, pairs(dataset, "val"), classes=len(dataset.classes)).miou
+        return score(runner.segment, read_split(dataset, "val"), classes=len(dataset.classes)).miou
 
     def batches(step: int) -> TrainStream:
         return TrainStream(dataset, size=runner.input_size, batch=recipe.batch, seed=recipe.seed, start_step=step)
@@ -296,11 +295,3 @@ def _fit(
     phase = Phase(name, folder, key, evaluate=miou, evaluate_every=evaluate_every, resume=resume)
     history = fit(network, batches, recipe, phase=phase, progress=progress)
     write_json(folder / f"{name}.history.json", history)
-
-
-def pairs(dataset: Dataset, split: str) -> "Iterator[tuple[Image, LabelMap]]":
-    """Read (image, label) of a split, `train` or `val`, one by one."""
-    from mobile_seg.data.readers import read_pair
-
-    for pair in getattr(dataset, split):
-        yield read_pair(pair, dataset)

@@ -8,7 +8,7 @@ import functools
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -76,6 +76,12 @@ def read_pair(pair: Pair, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
             "make the label for this image at its size"
         )
     return image, label
+
+
+def read_split(dataset: Dataset, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read the pairs (image, label) of a split, `train` or `val`, one by one; see `read_pair`."""
+    for pair in getattr(dataset, split):
+        yield read_pair(pair, dataset)
 
 
 def check_dataset(
