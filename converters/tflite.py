@@ -1,7 +1,10 @@
 """TFLite (LiteRT) artifacts, from a frozen concrete function of static shape, batch 1."""
 
+import contextlib
 import dataclasses
+import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +75,28 @@ def _frozen(graph: keras.Model, options: ExportOptions) -> Any:
     return convert_variables_to_constants_v2(segment.get_concrete_function())
 
 
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Drop what the converter advises and we do otherwise on purpose.
+
+    To convert through a SavedModel, which splits dilated convolutions; to give statistics to quantize
+    from, which stand in our graph as fake-quantization ranges.
+    """
+
+    def unasked(record: logging.LogRecord) -> bool:
+        return "trackable_obj" not in record.getMessage()
+
+    log = logging.getLogger("absl")
+    log.addFilter(unasked)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+            yield
+    finally:
+        log.removeFilter(unasked)
+
+
+@_without_advice()
 def _run_converter(frozen: Any, options: ExportOptions) -> bytes:
     import tensorflow as tf
 
@@ -84,10 +109,7 @@ def _run_converter(frozen: Any, options: ExportOptions) -> bytes:
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.int8  # class ids stay int32: only float outputs are changed
     try:
-        with warnings.catch_warnings():
-            # It asks for statistics to quantize from; ours stand in the graph as fake-quantization ranges.
-            warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-            return converter.convert()
+        return converter.convert()
     except Exception as error:  # the converter raises several unrelated types
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ArtifactError(
