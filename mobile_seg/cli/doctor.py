@@ -24,9 +24,8 @@ PACKAGE = "mobile-seg"
 HIDDEN_EXTRAS = ("dev",)
 ALTERNATIVES = {
     "opencv-python": ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
-    "ai-edge-litert": ("tflite-runtime",),
 }
-"""Distributions that bring the same modules as the one we ask for."""
+"""Distributions that bring the same modules, under the same version numbers, as the one we ask for."""
 
 LITERT = """
 import flatbuffers
@@ -132,7 +131,7 @@ def _package(needed: Requirement) -> Check:
     if installed is None:
         return Check(needed.name, False, f"not installed{wanted}", fix)
     name, version = installed
-    ok = name != needed.name or satisfies(version, needed.versions)
+    ok = satisfies(version, needed.versions)
     told = version if name == needed.name else f"{name} {version}"
     return Check(needed.name, ok, f"{told}{wanted}", None if ok else fix)
 

@@ -6,6 +6,7 @@ A value that does not parse raises `UsageError`, which `main` renders: argparse 
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -17,6 +18,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **kwargs})
+
+    def print_help(self, file: Any = None) -> None:
+        """Write the help; argparse would swallow that nobody reads it."""
+        (file or sys.stdout).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise `UsageError`."""

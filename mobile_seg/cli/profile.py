@@ -6,9 +6,10 @@ import itertools
 import shlex
 from typing import Any
 
-from mobile_seg import api, job
+from mobile_seg import api
 from mobile_seg.cli import options, parsing
 from mobile_seg.cli.terminal import megabytes, next_step, say, say_json, table
+from mobile_seg.measurements import PROFILE_IMAGES
 
 DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(api.profile).parameters.items()}
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("artifact", metavar="ARTIFACT", help="a .tflite file")
     images = parser.add_mutually_exclusive_group(required=True)
-    some = f"; the first {job.PROFILE_IMAGES} images are used"
+    some = f"; the first {PROFILE_IMAGES} images are used"
     options.add_data(images, required=False, what=f"a dataset's YAML{some} of its validation split")
     images.add_argument("--images", metavar="DIR", help=f"a folder of images{some}")
     parser.add_argument(
@@ -64,4 +65,4 @@ def _images(args: argparse.Namespace) -> list[Any]:
     from mobile_seg.data.readers import read_image
 
     found = [pair.image for pair in load_dataset(args.data).val] if args.data else images_in(args.images)
-    return [read_image(path) for path in itertools.islice(found, job.PROFILE_IMAGES)]
+    return [read_image(path) for path in itertools.islice(found, PROFILE_IMAGES)]

@@ -36,7 +36,7 @@ def parse_requirement(line: str) -> Requirement:
         ValueError: for a line of another form: it must not be taken as met.
     """
     text, _, marker = line.partition(";")
-    match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*\(?([^()]*)\)?", text.strip())
+    match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*\(?([\d.,<>=!\s]*)\)?", text.strip())
     if not match:
         raise ValueError(f"requirement {line!r} cannot be read")
     extra, applies = None, True
