@@ -30,9 +30,13 @@ def resize_logits(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize `[h, w, C]` float32 logits to `size`, bilinear with half-pixel centres."""
     if logits.shape[:2] == size:
         return logits
-    # OpenCV resizes at most 512 channels at a time, and drops a channel axis of one.
-    resized = cv2.resize(logits, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return resized.reshape(*size, logits.shape[-1])
+    # OpenCV 5 resizes at most 128 channels at a time, and drops a channel axis of one.
+    blocks = [
+        cv2.resize(logits[..., first : first + 64], (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        for first in range(0, logits.shape[-1], 64)
+    ]
+    resized = [block.reshape(*size, -1) for block in blocks]
+    return resized[0] if len(resized) == 1 else np.concatenate(resized, axis=-1)
 
 
 def colourize(labels: LabelMap, palette: "tuple[tuple[int, int, int], ...]") -> Image:

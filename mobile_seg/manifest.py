@@ -107,6 +107,8 @@ class Manifest:
 
 
 def _record(kind: type, value: dict[str, Any]) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError(f"{kind.__name__} is {type(value).__name__}, not an object")
     known = {field.name for field in dataclasses.fields(kind)}
     unknown = sorted(set(value) - known)
     if unknown:

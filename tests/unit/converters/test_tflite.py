@@ -85,8 +85,8 @@ def test_every_form_follows_the_model(
     # int8: ties between two classes of 256 steps each; float: the last bits of a sum.
     assert found.argmax >= (0.98 if integers else 0.995)
     if output == "logits":
-        # float16: 11 significant bits in two layers of sums up to about ten; int8: two steps (test_roundtrip).
-        allowed = {"float32": 1e-4, "float16": 2e-2, "int8": 2.01 * (nets.error_bound(model))}[precision]
+        # float16: 11 significant bits in two layers of sums up to about ten.
+        allowed = {"float32": 1e-4, "float16": 2e-2, "int8": nets.error_bound(model)}[precision]
         assert found.max_abs is not None
         assert found.max_abs <= allowed
 
