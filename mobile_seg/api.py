@@ -169,7 +169,8 @@ def export(
     converted = convert(
         deploy_graph(network) if integers else network, options=options, manifest=manifest, integer_graph=integers
     )
-    name = f"{manifest.model}_{precision}" + ("" if output == "logits" else f"_{output}") + ".tflite"
+    form = ("" if output == "logits" else f"_{output}") + ("" if io == "uint8" else "_float-io")
+    name = f"{manifest.model}_{precision}{form}.tflite"
     path = Path(folder) / name
     total = len(dataset.val)
     agreement = compare(
