@@ -1,0 +1,52 @@
+"""The registry: names, settings that are refused, and what the papers published."""
+
+from typing import Any
+
+import pytest
+
+from mobile_seg.errors import UsageError
+from mobile_seg.models.registry import ENTRIES, build, check_input_size, find, names
+
+SMALL: dict[str, Any] = {"input_size": (32, 32), "classes": 3}
+
+
+def test_names_are_unique_and_findable() -> None:
+    assert len(set(names())) == len(names())
+    assert [find(name) for name in names()] == list(ENTRIES)
+    assert {find(name).paper_params for name in names()} == {4.40e6, 3.15e6}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mobile_spinenet_s48", {}, r"model='mobile_spinenet_s48' is not known.*Did you mean 'mobile_spinenet_s49'"),
+        ("mobile_spinenet_s49", {"output_stride": 32}, r"output_stride=32 is not offered; choose from \(4, 8, 16\)"),
+        ("mobile_spinenet_s49", {"classes": 1}, "classes=1: segmentation needs at least 2"),
+        ("mobile_spinenet_s49", {"activation": "swish"}, "activation='swish' is not known; choose from relu6, relu"),
+        ("mobile_spinenet_s49", {"classifier_kernel": 2}, "a 2x classifier; choose 1 or 3"),
+        ("mobile_spinenet_s49", {"aspp_rates": (2, 2)}, "repeat; each may stand once"),
+        ("mobile_spinenet_s49", {"input_size": (250, 352)}, "250x352 .*multiples of 16.*nearest that works is 256x352"),
+    ],
+)
+def test_settings_that_cannot_be_built_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build(name, **{**SMALL, **options})
+
+
+@pytest.mark.parametrize(
+    ("size", "nearest"),
+    [((250, 352), "256x352"), ((1, 1), "16x16"), ((0, -5), "16x16"), ((513, 1025), "512x1024"), ((40, 56), "32x64")],
+)
+def test_the_nearest_size_that_works_is_named(size: tuple[int, int], nearest: str) -> None:
+    with pytest.raises(UsageError, match=f"input size {size[0]}x{size[1]} .*the nearest that works is {nearest}"):
+        check_input_size(size, multiple=16)
+    height, width = (int(side) for side in nearest.split("x"))
+    check_input_size((height, width), multiple=16)
+
+
+def test_bn_momentum_reaches_every_normalization() -> None:
+    import keras
+
+    model = build("mobile_spinenet_s49_minus", **SMALL, aspp_rates=(1,), bn_momentum=0.9)
+    momenta = {layer.momentum for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    assert momenta == {0.9}
