@@ -1,6 +1,7 @@
 """What the commands print: results on standard output, progress on standard error. No colour, so NO_COLOR holds."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -95,8 +96,10 @@ class Progress:
         if self._bars:
             from tqdm import tqdm
 
-            # Where it starts: a resumed training has most of its steps behind it, taken in no time.
-            self._bar = tqdm(total=stage[0], initial=done, file=self._stream, dynamic_ncols=True)
+            # `initial`: a resumed training has most of its steps behind it, taken in no time. The
+            # size: tqdm's own measure shows nothing at all on a terminal that does not tell it.
+            columns, rows = shutil.get_terminal_size()
+            self._bar = tqdm(total=stage[0], initial=done, file=self._stream, ncols=columns, nrows=rows)
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -1,6 +1,8 @@
 """Progress on a terminal and off it, and tables."""
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -55,6 +57,18 @@ def test_on_a_terminal_each_stage_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> N
     assert "60/60" in bars[0]
     assert "2/3" in bars[4]
     assert "\x1b[3" not in terminal.getvalue()  # no colour
+
+
+def test_a_terminal_that_does_not_tell_its_width_still_gets_bars() -> None:
+    pty = pytest.importorskip("pty")
+    leader, follower = pty.openpty()  # of 0 columns, as in a container
+    code = "from mobile_seg.cli.terminal import Progress\nwith Progress() as tell:\n    tell(3, 3, 'drawing')"
+    subprocess.run([sys.executable, "-c", code], stderr=follower, check=True)
+    shown = os.read(leader, 10_000).decode()
+    for end in (leader, follower):
+        os.close(end)
+    assert "drawing: 100%" in shown
+    assert "3/3" in shown
 
 
 def test_a_resumed_stage_starts_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
