@@ -81,7 +81,7 @@ class Progress:
         stage = (total, text.split(" ")[0])
         if stage != self._stage or done < self._done:
             self._close()
-            self._open(stage, done)
+            self._open(stage, done, text)
         self._done = done
         if self._bar is not None:
             self._bar.set_description(text, refresh=False)
@@ -91,7 +91,7 @@ class Progress:
                 note(f"{text}: {total} in {time.monotonic() - self._started:.0f} s")
             self._close()
 
-    def _open(self, stage: tuple[int, str], done: int) -> None:
+    def _open(self, stage: tuple[int, str], done: int, text: str) -> None:
         self._stage, self._started = stage, time.monotonic()
         if self._bars:
             from tqdm import tqdm
@@ -99,7 +99,7 @@ class Progress:
             # `initial`: a resumed training has most of its steps behind it, taken in no time. The
             # size: tqdm's own measure shows nothing at all on a terminal that does not tell it.
             columns, rows = shutil.get_terminal_size()
-            self._bar = tqdm(total=stage[0], initial=done, file=self._stream, ncols=columns, nrows=rows)
+            self._bar = tqdm(desc=text, total=stage[0], initial=done, file=self._stream, ncols=columns, nrows=rows)
 
     def _close(self) -> None:
         if self._bar is not None:
