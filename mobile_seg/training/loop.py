@@ -110,7 +110,7 @@ def fit(
                 checkpoints.save(phase.checkpoint, model, step=done, history=history, key=phase.key)
             if interruption.requested:
                 raise KeyboardInterrupt(f"stopped after step {done} of {phase.name}; go on with --resume")
-    rate.finalize_variable_values(model.trainable_variables)
+    _take_averages(model)
     return history
 
 
@@ -122,12 +122,19 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     evaluated would then change its weights.
     """
     kept = [ops.convert_to_numpy(variable) for variable in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
+    _take_averages(model)
     try:
         yield
     finally:
         for variable, value in zip(model.trainable_variables, kept, strict=True):
             variable.assign(value)
+
+
+def _take_averages(model: keras.Model) -> None:
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # On JAX it now shares the average's buffer, which the next prediction would give away for good.
+        variable.assign(ops.convert_to_numpy(variable))
 
 
 def _run(model: keras.Model, batches: Batches, steps: int, interruption: Interruption) -> tuple[float, int, float]:
