@@ -52,15 +52,16 @@ def train(
 ) -> Path:
     """Train a network on a dataset and return `folder/model_float.keras`.
 
-    `options` goes to `build` (output stride, head). The checkpoint, the history (`float.history.json`)
-    and TensorBoard's scalars stand in `folder`. `mixed_precision` computes in bfloat16, which pays on a
-    GPU; the weights and the model saved are float32 all the same. The same seed gives the same weights.
+    `options` goes to `build` (output stride, head). Every image and label is read once first. The checkpoint,
+    the history (`float.history.json`) and TensorBoard's scalars stand in `folder`. `mixed_precision` computes
+    in bfloat16, which pays on a GPU; weights and model are float32 all the same. The seed decides the weights.
 
     Raises:
         UsageError, DatasetError, CheckpointError: as their names say.
     """
     import keras
 
+    from mobile_seg.data.readers import check_dataset
     from mobile_seg.training.precision import dtype_policy, in_float32
     from mobile_seg.training.settings import dataset_digest, settings_key
 
@@ -70,6 +71,7 @@ def train(
     keras.utils.set_random_seed(recipe.seed)
     with dtype_policy(mixed=mixed_precision):
         network = untrained()
+    check_dataset(dataset, progress=progress and (lambda done, total: progress(done, total, "checking the dataset")))
     chosen: dict[str, Any] = {"mixed_precision": True} if mixed_precision else {}
     chosen |= {"model": model, "input_size": input_size, "options": options}
     key = settings_key(**chosen, data=dataset_digest(dataset), recipe=recipe)
