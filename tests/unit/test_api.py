@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from unit.training import tiny
 
 import mobile_seg
 from mobile_seg import api
@@ -25,19 +26,6 @@ SIZE = (32, 48)
 RECIPE = Recipe(steps=6, batch=2, learning_rate=0.1)
 
 
-def small_network(name: str, *, input_size: tuple[int, int], classes: int, width: int = 8) -> Any:
-    """What `build` returns, in small: `[N, H, W, 3]` to `[N, H/4, W/4, classes]`."""
-    import keras
-
-    image = keras.Input((*input_size, 3), name="image")
-    x = keras.layers.Rescaling(1 / 128, offset=-1.0, name="normalize")(image)
-    for number in range(2):
-        conv = keras.layers.Conv2D(width, 3, 2, padding="same", use_bias=False, name=f"b{number}_conv")
-        x = keras.layers.BatchNormalization(momentum=0.5, name=f"b{number}_bn")(conv(x))
-        x = keras.layers.Activation("relu6", name=f"b{number}_act")(x)
-    return keras.Model(image, keras.layers.Conv2D(classes, 1, name="classify_conv")(x), name=name)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_toy_dataset(tmp_path_factory.mktemp("toy"), train=6, val=2, size=(48, 64))
@@ -46,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _small_networks() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "build", small_network)
+        patch.setattr(api, "build", tiny.stand_in)
         yield
 
 
@@ -293,9 +281,16 @@ def test_evaluate_refuses_an_unknown_split_and_other_classes(data: Path, tmp_pat
         mobile_seg.evaluate(float_model, data=edited(data, tmp_path, names=[*CLASSES[:-1], "cyclist"]))
 
 
-def test_a_damaged_image_stops_training_with_its_name(tmp_path: Path) -> None:
+def test_damaged_files_of_both_splits_stop_training_before_it_starts(tmp_path: Path) -> None:
     data = write_toy_dataset(tmp_path / "toy", train=2, val=1, size=(48, 64))
     image = sorted((data.parent / "train" / "images").iterdir())[1]
     image.write_bytes(image.read_bytes()[:-200])
-    with pytest.raises(DatasetError, match=image.name):
-        train(data, tmp_path / "run")
+    (label,) = (data.parent / "val" / "labels").iterdir()
+    label.write_bytes(label.read_bytes()[:100])
+    told: list[str] = []
+    with pytest.raises(DatasetError) as caught:
+        train(data, tmp_path / "run", progress=lambda done, total, text: told.append(text))
+    assert image.name in str(caught.value)
+    assert label.name in str(caught.value)
+    assert set(told) == {"checking the dataset"}
+    assert not (tmp_path / "run").exists()

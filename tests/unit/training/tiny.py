@@ -42,6 +42,19 @@ def network(seed: int = 0) -> Any:
     return keras.Model(image, x, name="tiny")
 
 
+def stand_in(name: str, *, input_size: tuple[int, int], classes: int, width: int = 8) -> Any:
+    """What `mobile_seg.build` takes and returns, in small: `[N, H, W, 3]` to `[N, H/4, W/4, classes]`."""
+    import keras
+
+    image = keras.Input((*input_size, 3), name="image")
+    x = keras.layers.Rescaling(1 / 128, offset=-1.0, name="normalize")(image)
+    for number in range(2):
+        conv = keras.layers.Conv2D(width, 3, 2, padding="same", use_bias=False, name=f"b{number}_conv")
+        x = keras.layers.BatchNormalization(momentum=0.5, name=f"b{number}_bn")(conv(x))
+        x = keras.layers.Activation("relu6", name=f"b{number}_act")(x)
+    return keras.Model(image, keras.layers.Conv2D(classes, 1, name="classify_conv")(x), name=name)
+
+
 class Batches:
     """Batch number k is a function of k: each pixel's class is its brightest channel, a border is ignored."""
 
