@@ -13,6 +13,7 @@ from mobile_seg.data.description import load_dataset
 from mobile_seg.errors import UsageError
 from mobile_seg.files import write_json, write_text
 from mobile_seg.measurements import Measurements
+from mobile_seg.models.registry import check_input_size, find
 from mobile_seg.report.results import Results
 from mobile_seg.training.recipe import Recipe
 
@@ -36,6 +37,7 @@ class JobConfig:
     evaluate_every: int = 500
 
     def __post_init__(self) -> None:
+        check_input_size(self.input_size, multiple=find(self.model).input_multiple)
         if "int8" not in self.exports:
             raise UsageError(f"exports={self.exports} has no int8, which is what a run is for; add it.")
 
@@ -58,13 +60,10 @@ def run(config: JobConfig, *, command: str, resume: bool = False, progress: Prog
     Raises:
         MobileSegError: of the step that failed; what was finished before stays in the folder.
     """
-    from mobile_seg.data.readers import check_dataset
-
     folder = Path(config.folder) / config.name
     if not resume and any(folder.glob("*.checkpoint.npz")):
         raise UsageError(f"{folder} holds a run already; add --resume to go on with it, or choose another --name.")
     dataset = load_dataset(config.data)
-    check_dataset(dataset, progress=_told(progress, "checking the dataset"))
     write_json(folder / "config.json", dataclasses.asdict(config) | {"command": command})
     float_model = api.train(
         config.data,
@@ -127,8 +126,3 @@ def quickstart_config(folder: str | os.PathLike[str]) -> JobConfig:
         exports=("float32", "int8"),
         evaluate_every=80,
     )
-
-
-def _told(progress: Progress | None, text: str) -> Any:
-    """`progress` with its text filled in: what takes (done, total)."""
-    return None if progress is None else lambda done, total: progress(done, total, text)

@@ -6,10 +6,8 @@ import shlex
 from pathlib import Path
 
 from mobile_seg import api
-from mobile_seg.cli import options, parsing
+from mobile_seg.cli import options
 from mobile_seg.cli.terminal import Progress, megabytes, next_step, percent, say, table
-from mobile_seg.converters.options import IO_TYPES, PRECISIONS
-from mobile_seg.manifest import OUTPUT_KINDS
 
 DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(api.export).parameters.items()}
 
@@ -18,18 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help="a .keras model, as train or quantize left it")
     options.add_data(parser, what="the dataset's YAML; its images calibrate and verify the files")
-    for name, accepted, parse, text in (
-        ("precision", PRECISIONS, parsing.some_of, "one or several of {}"),
-        ("output", OUTPUT_KINDS, parsing.one_of, "what the file gives: {}"),
-        ("io", IO_TYPES, parsing.one_of, "what the file takes: {}"),
-    ):
-        accepted_text = text.format(", ".join(accepted))
-        parser.add_argument(
-            f"--{name}",
-            type=parse(f"--{name}", accepted),
-            default=DEFAULTS[name],
-            help=f"{accepted_text} (default: %(default)s)",
-        )
+    options.add_form(parser, precision=DEFAULTS["precision"], output=DEFAULTS["output"], io=DEFAULTS["io"])
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: artifacts, beside the model)")
     parser.add_argument("--force", action="store_true", help="write a file that does not follow the model, too")
 

@@ -9,7 +9,9 @@ from typing import Any
 from mobile_seg.api import FLOAT_RECIPE, QAT_RECIPE
 from mobile_seg.cli import parsing
 from mobile_seg.cli.terminal import note
+from mobile_seg.converters.options import IO_TYPES, PRECISIONS
 from mobile_seg.errors import UsageError
+from mobile_seg.manifest import OUTPUT_KINDS
 from mobile_seg.models import registry
 from mobile_seg.training.recipe import Recipe
 
@@ -62,6 +64,22 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 def network_options(args: argparse.Namespace) -> dict[str, Any]:
     """What of the head's options was given, for `build`."""
     return _given(args, [name for name, _, _ in _NETWORK])
+
+
+def add_form(parser: argparse.ArgumentParser, *, precision: str, output: str, io: str) -> None:
+    """`--precision`, `--output` and `--io`: the form of the exported files, with these defaults."""
+    for name, accepted, parse, text, default in (
+        ("precision", PRECISIONS, parsing.some_of, "one or several of {}", precision),
+        ("output", OUTPUT_KINDS, parsing.one_of, "what the file gives: {}", output),
+        ("io", IO_TYPES, parsing.one_of, "what the file takes: {}", io),
+    ):
+        accepted_text = text.format(", ".join(accepted))
+        parser.add_argument(
+            f"--{name}",
+            type=parse(f"--{name}", accepted),
+            default=default,
+            help=f"{accepted_text} (default: %(default)s)",
+        )
 
 
 def add_recipe(parser: argparse.ArgumentParser, *recipes: Recipe) -> None:

@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_float_phase(parser)
     options.add_qat_phase(parser)
     options.add_recipe(parser, FLOAT_RECIPE, QAT_RECIPE)
+    options.add_form(
+        parser, precision=",".join(job.JobConfig.exports), output=job.JobConfig.output, io=job.JobConfig.io
+    )
     options.add_schedule(parser, evaluate_every=job.JobConfig.evaluate_every)
     parser.add_argument(
         "--threads",
@@ -39,6 +42,9 @@ def run(args: argparse.Namespace) -> int:
         float_recipe=options.float_recipe(args),
         qat_recipe=options.qat_recipe(args),
         options=options.network_options(args),
+        exports=args.precision,
+        output=args.output,
+        io=args.io,
         threads=args.threads,
         evaluate_every=args.evaluate_every,
     )

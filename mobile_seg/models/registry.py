@@ -10,6 +10,7 @@ from mobile_seg.errors import UsageError, choose
 class Entry:
     """A named network and what its paper published; `paper_*` is None where nothing was published.
 
+    Height and width of the input must be multiples of `input_multiple`, the deepest blocks' stride.
     `paper_input_size` and `paper_classes` are the setting in which the published counts hold.
     """
 
@@ -21,6 +22,7 @@ class Entry:
     paper_input_size: tuple[int, int]
     paper_classes: int
     paper_rates: tuple[int, ...]
+    input_multiple: int
     paper_params: float | None = None
     paper_macs: float | None = None
 
@@ -35,6 +37,7 @@ ENTRIES = (
         paper_input_size=(1024, 2048),
         paper_classes=19,
         paper_rates=(12, 24, 36, 72),
+        input_multiple=16,
         paper_params=4.40e6,
     ),
     Entry(
@@ -46,6 +49,7 @@ ENTRIES = (
         paper_input_size=(1024, 2048),
         paper_classes=19,
         paper_rates=(12, 24, 36, 72),
+        input_multiple=16,
         paper_params=3.15e6,
     ),
 )
@@ -99,9 +103,9 @@ def build(
     entry = find(name)
     from mobile_seg.models.blocks import Style
     from mobile_seg.models.heads import DeepLabV3Head
-    from mobile_seg.models.spinenet_seg import INPUT_MULTIPLE, MobileSpineNetSeg, build_mobile_spinenet_seg
+    from mobile_seg.models.spinenet_seg import MobileSpineNetSeg, build_mobile_spinenet_seg
 
-    check_input_size(input_size, multiple=INPUT_MULTIPLE)
+    check_input_size(input_size, multiple=entry.input_multiple)
     if output_stride not in OUTPUT_STRIDES:
         raise UsageError(f"output_stride={output_stride} is not offered; choose from {OUTPUT_STRIDES}.")
     if classes < 2:

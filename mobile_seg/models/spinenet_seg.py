@@ -49,8 +49,6 @@ S49_BLOCKS = (
 
 MOBILE_WIDTHS = {0: 8, 1: 16, 2: 24, 3: 40, 4: 80, 5: 112}
 MOBILE_EXPAND = 6
-INPUT_MULTIPLE = 16
-"""Height and width of the input must be multiples of this: the deepest blocks run at stride 16."""
 
 
 @dataclass(frozen=True)

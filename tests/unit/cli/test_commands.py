@@ -131,7 +131,13 @@ def test_a_training_is_never_overwritten(cli: Cli, stand_in: Stand, tmp_path: Pa
 
 
 def test_quickstart_goes_on_or_starts_anew(cli: Cli, stand_in: Stand, tmp_path: Path, outcome: job.Outcome) -> None:
-    config = job.JobConfig(data="toy.yaml", model="m", input_size=(64, 64), name="quickstart", folder=str(tmp_path))
+    config = job.JobConfig(
+        data="toy.yaml",
+        model="mobile_spinenet_s49",
+        input_size=(64, 64),
+        name="quickstart",
+        folder=str(tmp_path),
+    )
     stand_in(job, "quickstart_config", return_value=config)
     run = stand_in(job, "run", return_value=outcome)
     checkpoint = tmp_path / "quickstart" / "float.checkpoint.npz"
