@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras import layers
 
 from mobile_seg.converters.options import ExportOptions
@@ -142,3 +143,38 @@ def error_bound(quantized: keras.Model) -> float:
 def logits(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """Run a Keras model on a batch of bytes, for inference."""
     return np.asarray(model(pixels.astype(np.float32), training=False))
+
+
+def local_steps(quantized: keras.Model, converted: Converted, image: np.ndarray) -> dict[str, np.ndarray]:
+    """Each operation of the artifact against its layer, both fed what the artifact computed before it.
+
+    In a deep network a single step, rounded to the other side, grows from layer to layer: the outputs
+    say little about where they part. Here errors cannot pile up. Returns the differences in steps, by
+    the name of the quantizer behind the operation. Runs the plain kernels: inside a delegate no tensor
+    can be read.
+    """
+    interpreter = Interpreter(
+        model_content=converted.content,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+    interpreter.invoke()
+    computed: dict[str, np.ndarray] = {}
+    for details in interpreter.get_tensor_details():
+        scale, zero_point = details["quantization"]
+        if scale and details["dtype"] is np.int8:
+            layer = details["name"].split(";")[0].split("/")[1].removesuffix("_1")
+            computed[layer] = (interpreter.get_tensor(details["index"]).astype(np.float32) - zero_point) * scale
+    graph = view(quantized)
+    values: dict[str, Any] = {graph.order[0]: image[None].astype(np.float32)}
+    steps: dict[str, np.ndarray] = {}
+    for name in graph.order[1:]:
+        layer, sources = graph.layers[name], [values[source] for source in graph.inputs[name]]
+        values[name] = layer(sources[0] if len(sources) == 1 else sources)
+        if isinstance(layer, FakeQuant) and layer.fixed_range is None:
+            low, high = layer.get_range()
+            steps[name] = np.abs(np.asarray(values[name]) - computed[graph.only_input(name)]) / ((high - low) / 255)
+            values[name] = computed[graph.only_input(name)]
+    return steps

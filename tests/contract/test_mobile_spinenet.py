@@ -1,0 +1,193 @@
+"""Every network through the whole chain: built, trained a little, saved, quantized, exported, and still itself.
+
+Small inputs, few classes and small rates; every layer, connection and rewrite is the real one.
+"""
+
+import itertools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from unit.quantization import nets
+
+from mobile_seg.converters.options import ExportOptions
+from mobile_seg.converters.tflite import Converted, convert
+from mobile_seg.keras_file import save_model
+from mobile_seg.models.registry import build, names
+from mobile_seg.profiling.static import inspect_tflite
+from mobile_seg.quantization.layers import FakeQuant, QuantConv2D, QuantDepthwiseConv2D
+from mobile_seg.quantization.settle import settle_biases
+from mobile_seg.verify.compare import compare
+from mobile_seg.verify.keras_runner import KerasRunner, load_keras
+from mobile_seg.verify.tflite_runner import TFLiteRunner
+
+SIZE, CLASSES = (64, 64), 5
+FAST = "mobile_spinenet_s49_minus"
+
+# The larger network differs in widths only: it runs with the slow tests.
+NETWORKS = [pytest.param(name, marks=() if name == FAST else pytest.mark.slow) for name in names()]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> str:
+    """The name of a network."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def float_model(network: str) -> keras.Model:
+    """The network with normalization that training could have left: the statistics are those of its activations.
+
+    Blocks add little to what they pass on, as in trained networks. Random ones that do not are chaotic: one
+    byte of the image, changed by one, moves every logit.
+    """
+    keras.utils.set_random_seed(0)
+    model = build(network, input_size=SIZE, classes=CLASSES, aspp_rates=(1, 2, 3), bn_momentum=0.0)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            share = 0.1 if re.match(r"b\d\d_project_bn", layer.name) else 1.0
+            layer.gamma.assign(share * rng.uniform(0.5, 1.5, layer.gamma.shape))
+            layer.beta.assign(share * rng.normal(0.0, 0.3, layer.gamma.shape))
+    model(nets.images(8, SIZE).astype(np.float32), training=True)  # momentum 0: takes this batch's statistics
+    return model
+
+
+@pytest.fixture(scope="module")
+def quantized_model(float_model: keras.Model) -> keras.Model:
+    """The network quantized after training: ranges from images, biases on their grid."""
+    model = nets.calibrated(float_model)
+    settle_biases(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def export(float_model: keras.Model, quantized_model: keras.Model) -> Callable[[str, str], Converted]:
+    """Convert to one precision and output; each conversion is done once."""
+    made: dict[tuple[str, str], Converted] = {}
+
+    def run(precision: str, output: str) -> Converted:
+        if (precision, output) not in made:
+            if precision == "int8":
+                made[precision, output] = nets.to_int8(quantized_model, output=output)
+            else:
+                options = ExportOptions(precision=precision, output=output)
+                manifest = nets.manifest_of(float_model)
+                made[precision, output] = convert(float_model, options=options, manifest=manifest, integer_graph=False)
+        return made[precision, output]
+
+    return run
+
+
+def test_forward_gives_finite_logits_that_depend_on_the_image(float_model: keras.Model) -> None:
+    made = nets.logits(float_model, nets.images(2, SIZE))
+    assert made.shape == (2, 8, 8, CLASSES)
+    assert np.isfinite(made).all()
+    assert np.abs(made[0] - made[1]).max() > 0.1 * np.abs(made).max()
+
+
+def test_saved_models_are_the_same_to_the_bit(
+    float_model: keras.Model, quantized_model: keras.Model, tmp_path: Path
+) -> None:
+    for name, model in (("float", float_model), ("qat", quantized_model)):
+        path = save_model(model, tmp_path / f"{name}.keras", nets.manifest_of(model))
+        loaded = load_keras(path)
+        np.testing.assert_array_equal(
+            nets.logits(loaded, nets.images(2, SIZE)), nets.logits(model, nets.images(2, SIZE))
+        )
+        assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+
+
+def test_every_convolution_is_folded_and_quantized(float_model: keras.Model, quantized_model: keras.Model) -> None:
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    expected = [layer.name for layer in float_model.layers if isinstance(layer, kinds)]
+    quantized = [layer for layer in quantized_model.layers if isinstance(layer, (QuantConv2D, QuantDepthwiseConv2D))]
+    assert [layer.name for layer in quantized] == expected
+    assert [layer.name for layer in quantized if not layer.batch_norm] == ["head_logits"]
+
+
+def _check_int8(made: Converted, quantized_model: keras.Model) -> None:
+    facts = inspect_tflite(made.content)
+    ops = dict(facts.ops)
+    assert facts.float_ops == 0
+    assert facts.quantize_ops == 1, "only the uint8 input is moved to int8"
+    # Upsampling from stride 16 to 4 at b17 (twice) and to 8 at b20 are nearest resizes, which XNNPACK takes
+    # none of: they part the graph in three.
+    assert ops["RESIZE_NEAREST_NEIGHBOR"] == 3
+    assert facts.partitions == 3
+    assert {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "TILE", "DEQUANTIZE"}.isdisjoint(ops)
+    assert not any(name.startswith("Flex") for name in ops)
+    assert (made.manifest.input.dtype, made.manifest.input.mean) == ("uint8", 128.0)
+
+
+def test_the_int8_artifact_follows_its_quantized_graph(
+    export: Callable[[str, str], Converted], quantized_model: keras.Model
+) -> None:
+    made = export("int8", "logits")
+    _check_int8(made, quantized_model)
+    steps = nets.local_steps(quantized_model, made, nets.images(1, SIZE)[0])
+    assert len(steps) == sum(isinstance(layer, FakeQuant) for layer in quantized_model.layers) - 1, "all but the image"
+    # A value that lies between two steps to the last bit may be rounded either way; nothing else may differ.
+    assert {name: found.max() for name, found in steps.items() if found.max() > 1.01} == {}
+    assert np.mean(np.concatenate([found.ravel() for found in steps.values()]) > 0.5) < 0.005
+    # End to end, on the delegate: what single steps have grown to in a network without training.
+    reference = KerasRunner(quantized_model, manifest=nets.manifest_of(quantized_model))
+    found = compare(reference, TFLiteRunner(made.content, manifest=made.manifest), nets.images(4, SIZE))
+    assert found.psnr_db is not None
+    assert found.psnr_db >= 28.0
+
+
+SLOW_FORMS = list(itertools.product(("float32", "float16", "int8"), ("logits", "labels")))
+SLOW_FORMS.remove(("int8", "logits"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "output"), SLOW_FORMS)
+def test_every_artifact_follows_its_model(
+    export: Callable[[str, str], Converted],
+    float_model: keras.Model,
+    quantized_model: keras.Model,
+    precision: str,
+    output: str,
+) -> None:
+    made = export(precision, output)
+    model = quantized_model if precision == "int8" else float_model
+    reference = KerasRunner(model, manifest=nets.manifest_of(model))
+    found = compare(reference, TFLiteRunner(made.content, manifest=made.manifest), nets.images(4, SIZE))
+    assert made.manifest.output.dtype == ("int32" if output == "labels" else "float32")
+    # Without training every pixel's classes lie close together.
+    assert found.argmax >= {"float32": 0.995, "float16": 0.95, "int8": 0.8}[precision]
+    if precision == "int8":
+        _check_int8(made, model)
+        assert dict(inspect_tflite(made.content).ops)["ARG_MAX"] == 1
+    elif output == "logits":
+        assert found.psnr_db is not None
+        # float32 sums in another order; float16 rounds weights to 11 bits: 66 dB for one rounding of full scale.
+        assert found.psnr_db >= {"float32": 100.0, "float16": 50.0}[precision]
+
+
+def _losses(model: Any, steps: int) -> list[float]:
+    """Train on one batch, eagerly: tracing the graph would take longer than the steps."""
+    from mobile_seg.training.losses import SegmentationLoss
+
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.05, momentum=0.9), loss=SegmentationLoss(), run_eagerly=True, jit_compile=False
+    )
+    images = nets.images(2, SIZE).astype(np.float32)
+    labels = (images[..., 0] // 64).astype(np.int32)
+    return [float(model.train_on_batch(images, labels)) for _ in range(steps)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantized", [False, True], ids=["float", "qat"])
+def test_a_few_steps_lower_the_loss(network: str, quantized: bool) -> None:
+    model = build(network, input_size=SIZE, classes=CLASSES, aspp_rates=(1, 2, 3))
+    if quantized:
+        model = nets.calibrated(model)
+    losses = _losses(model, 4)
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
