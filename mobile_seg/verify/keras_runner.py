@@ -1,13 +1,15 @@
 """Run a Keras model, from a `.keras` file or in memory."""
 
+import errno
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mobile_seg.errors import ArtifactError
+from mobile_seg.errors import ArtifactError, DiskError
 from mobile_seg.manifest import Manifest
 from mobile_seg.verify.runners import Runner
 
@@ -42,6 +44,7 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         ArtifactError: if it cannot be loaded, with the first line of Keras' reason.
+        DiskError: if the disk is full: Keras may unpack weights into temporary files.
     """
     import keras
 
@@ -55,6 +58,10 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
             raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the failing layer raises
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskError(
+                f"cannot unpack {path}: {error.strerror}. Free some space in {tempfile.gettempdir()}, or set TMPDIR"
+            ) from error
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ArtifactError(
             f"{path} cannot be loaded: {reason.rstrip('.')}; it is damaged, or of another version: save it again"
