@@ -14,7 +14,7 @@ def agreement(argmax: float, **other: Any) -> Agreement:
     return Agreement(**{"argmax": argmax, **values, **other})
 
 
-@pytest.mark.parametrize(("precision", "floor"), [("float32", 0.9999), ("float16", 0.997), ("int8", 0.99)])
+@pytest.mark.parametrize(("precision", "floor"), [("float32", 0.9999), ("float16", 0.997), ("int8", 0.98)])
 def test_the_floor_itself_passes_and_less_does_not(precision: str, floor: float) -> None:
     check(agreement(floor), precision=precision, artifact="m.tflite")
     with pytest.raises(ParityError) as caught:
@@ -40,6 +40,14 @@ def test_every_floor_says_what_it_is_against_and_why() -> None:
 def test_steps_are_told_where_there_are_some() -> None:
     with pytest.raises(ParityError, match=r"largest difference 41\.0 output steps"):
         check(agreement(0.5, max_steps=41.0), precision="int8", artifact="m")
+
+
+def test_logits_far_from_the_graph_do_not_pass_whatever_their_argmax() -> None:
+    check(agreement(1.0, within_2_steps=0.999), precision="int8", artifact="m")
+    with pytest.raises(
+        ParityError, match=r"only 0\.99800 of its logits lie within 2 output steps of its own QAT graph"
+    ):
+        check(agreement(1.0, within_2_steps=0.998), precision="int8", artifact="m")
 
 
 def test_not_a_number_does_not_pass() -> None:
