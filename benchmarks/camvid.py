@@ -8,6 +8,7 @@ takes about an hour; an interrupted run goes on when started again.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def page(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return f"""# Results
 
-Every number on this page was written by `benchmarks/camvid.py` from the run's `results.json`.
+Every number on this page was written by `benchmarks/camvid.py` from the run's `results.json` and from the records
+in `docs/records`.
 
 ## Mobile SpineNet-S49- on CamVid (11 classes), trained from random weights
 
@@ -79,6 +81,8 @@ quantization-aware model it was made from, {results.agreement["int8_vs_float"]:.
 
 {_latency(results)}
 
+![The report's accuracy, latency and training sections](images/camvid_report.png)
+
 Median milliseconds; 30 runs after 5 warm-up runs per process, two fresh processes per thread count. Measured on
 {results.host["cpu"]} ({results.host["cores"]} cores), LiteRT with XNNPACK. Host latency is not phone latency.
 
@@ -87,7 +91,26 @@ Median milliseconds; 30 runs after 5 warm-up runs per process, two fresh process
 Float training {hours["float_training"]:.0f} min, quantization-aware training {hours["qat_training"]:.0f} min,
 export with verification {hours["export"]:.1f} min, evaluation {hours["verify"]:.1f} min, on the host above while
 it was also used for other work. {versions}.
+
+On one thread int8 inference takes {_ratio(results):.2f} times as long as float32. An x86 CPU without int8 dot products
+gains no time from int8; what it gains is the smaller file and a graph that integer-only accelerators take.
+
+{_data_wait()}
 """
+
+
+def _data_wait() -> str:
+    """What `benchmarks/data_wait.py` measured, from the record kept of it."""
+    record = json.loads((ROOT / "docs" / "records" / "data_wait.json").read_text(encoding="utf-8"))
+    return f"""## Waiting for data
+
+```sh
+python benchmarks/data_wait.py --data benchmarks/camvid.yaml --input 256x352 --batch 8 --steps {record["steps"]}
+```
+
+A training step of {record["model"]} took {record["step_seconds_median"]:.2f} s (median of {record["steps"]}, batch
+{record["batch"]}, {record["device"]}, {record["cores"]} cores) and spent {record["share_waited"]:.2%} of its time
+waiting for its batch; {record["data_threads"]} data threads. The record is `docs/records/data_wait.json`."""
 
 
 def accuracy(results: Results) -> str:
@@ -108,6 +131,11 @@ def accuracy(results: Results) -> str:
         "quantization-aware training)."
     )
     return "\n".join(rows)
+
+
+def _ratio(results: Results) -> float:
+    times = {row.precision: (row.latency_ms or {})["1"]["infer"] for row in results.artifacts}
+    return times["int8"] / times["float32"]
 
 
 def _per_class(results: Results) -> str:

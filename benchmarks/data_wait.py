@@ -95,10 +95,10 @@ def training_step(options: argparse.Namespace, classes: int) -> tuple[Step, str]
     from mobile_seg.training.losses import SegmentationLoss
 
     if options.mixed_precision:
-        keras.mixed_precision.set_global_policy("mixed_float16")
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = mobile_seg.build(options.model, input_size=options.input, classes=classes)
     optimizer = keras.optimizers.SGD(learning_rate=0.01, momentum=0.9)
-    model.compile(optimizer=optimizer, loss=SegmentationLoss(ignore=255), jit_compile="auto")
+    model.compile(optimizer=optimizer, loss=SegmentationLoss(ignore=255), jit_compile=keras.backend.backend() == "jax")
     devices = ", ".join(keras.distribution.list_devices())
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
