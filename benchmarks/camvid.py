@@ -69,6 +69,7 @@ network is {results.params / 1e6:.2f} M parameters and {results.macs / 1e9:.2f} 
 {results.input_size[0]}x{results.input_size[1]}. No pretraining: {float_recipe["steps"]} steps of
 {float_recipe["batch"]} images, then {qat_recipe["steps"]} quantization-aware steps. This is a measure of the
 chain (what does int8 cost, does the file follow the model), not of how good the network can get.
+[How this run came about](records/camvid_run.md).
 
 Agreement of the int8 file, pixel by pixel at the output stride: {results.agreement["int8_vs_qat"]:.2%} with the
 quantization-aware model it was made from, {results.agreement["int8_vs_float"]:.2%} with the float model.
