@@ -35,11 +35,12 @@ FLOORS = {
     ),
     "int8": Floor(
         argmax=0.98,
-        within_2_steps=0.999,
+        within_2_steps=0.995,
         reference="its own QAT graph",
         reason="both round to one grid of 256 output steps, and rounding that tips over on the way moves a logit by "
         "one or two of them: two logits that move apart flip the pixels tied within 4 steps, 4/256 = 1.6% if the "
-        "margin were spread evenly over the range. The converter has changed something when logits move further",
+        "margin were spread evenly over the range. A wrong scale moves most logits further; of a barely trained "
+        "network, which amplifies rounding, 0.2% were seen to",
     ),
 }
 """Floors by precision.

@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SMALLER = "--input 64x64 --steps 60 --qat-steps 4 --batch 4 --aspp-rates 2,4 --aspp-width 64 --evaluate-every 1000"
 REPLACED = {
     "(256, 352)": "(64, 64)",
-    "steps=4000, batch=8": "steps=30, batch=4",
+    "steps=4000, batch=8": "steps=60, batch=4",
     "steps=500, batch=8": "steps=4, batch=4",
 }
 

@@ -43,11 +43,11 @@ def test_steps_are_told_where_there_are_some() -> None:
 
 
 def test_logits_far_from_the_graph_do_not_pass_whatever_their_argmax() -> None:
-    check(agreement(1.0, within_2_steps=0.999), precision="int8", artifact="m")
+    check(agreement(1.0, within_2_steps=0.995), precision="int8", artifact="m")
     with pytest.raises(
-        ParityError, match=r"only 0\.99800 of its logits lie within 2 output steps of its own QAT graph"
+        ParityError, match=r"only 0\.99400 of its logits lie within 2 output steps of its own QAT graph"
     ):
-        check(agreement(1.0, within_2_steps=0.998), precision="int8", artifact="m")
+        check(agreement(1.0, within_2_steps=0.994), precision="int8", artifact="m")
 
 
 def test_not_a_number_does_not_pass() -> None:
