@@ -61,7 +61,8 @@ def depthwise_bn(
         dilation_rate=dilation,
         padding="same",
         use_bias=False,
-        depthwise_initializer=keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"),
+        # Keras counts kernel area times channels as the inputs of one depthwise filter; its outputs are the area.
+        depthwise_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_{role}_depthwise",
     )(x)
     return _bn_act(x, name=name, role=role, style=style, activate=activate)
