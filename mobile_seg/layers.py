@@ -1,0 +1,95 @@
+"""Layers that Keras lacks and our networks need; built from portable operations, on any backend."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from mobile_seg.errors import UsageError
+
+FUSION_EPSILON = 1e-4
+"""Keeps the division safe when every weight is zero (EfficientDet, arXiv:1911.09070, sec. 3.3)."""
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class WeightedSum(keras.layers.Layer):
+    """Sum of n >= 2 tensors of one shape, each times a learned share (fast normalized fusion, arXiv:1911.09070, 3.3).
+
+    `sum(relu(w_i) * x_i) / (sum(relu(w)) + 1e-4)`, one scalar `w_i` per input, all starting at one.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Create the scalars `[n]`.
+
+        Raises:
+            UsageError: if the layer is not given a list of at least two tensors of one shape.
+        """
+        shapes = [tuple(shape) for shape in input_shape] if isinstance(input_shape[0], (tuple, list)) else []
+        if len(shapes) < 2 or len(set(shapes)) != 1:
+            raise UsageError(f"{self.name} sums a list of two or more tensors of one shape; it got {input_shape}.")
+        self.fusion = self.add_weight(shape=(len(shapes),), initializer="ones", name="fusion")
+
+    def normalized(self) -> Any:
+        """Return what each input counts for, `[n]`: never negative, summing to one but for the epsilon."""
+        positive = ops.relu(self.fusion)
+        return positive / (ops.sum(positive) + FUSION_EPSILON)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the weighted sum, in the inputs' shape."""
+        shares = ops.cast(self.normalized(), inputs[0].dtype)
+        total = inputs[0] * shares[0]
+        for index, tensor in enumerate(inputs[1:], 1):
+            total = total + tensor * shares[index]
+        return total
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """One input's shape."""
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class SpaceToDepth(keras.layers.Layer):
+    """Move b x b blocks of pixels into channels: `[N, H, W, C]` → `[N, H/b, W/b, C·b²]`.
+
+    Channels are ordered as TFLite's SPACE_TO_DEPTH orders them: row in the block, column in the block, channel.
+
+    Args:
+        block_size: b, at least 2.
+    """
+
+    def __init__(self, block_size: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if block_size < 2:
+            raise UsageError(f"block_size={block_size}: a block has at least 2 rows and columns.")
+        self.block_size = block_size
+
+    def build(self, input_shape: Any) -> None:
+        """Check the size; there are no weights.
+
+        Raises:
+            UsageError: if height or width is unknown or no multiple of the block.
+        """
+        height, width = input_shape[1:3]
+        if None in (height, width) or height % self.block_size or width % self.block_size:
+            raise UsageError(
+                f"{self.name} cuts {height}x{width} pixels into blocks of {self.block_size}; "
+                f"height and width must be known multiples of {self.block_size}."
+            )
+
+    def call(self, x: Any) -> Any:
+        """Return the blocks as channels."""
+        block = self.block_size
+        height, width, channels = x.shape[1:]
+        x = ops.reshape(x, (-1, height // block, block, width // block, block, channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, height // block, width // block, block * block * channels))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """`(N, H/b, W/b, C·b²)`."""
+        batch, height, width, channels = input_shape
+        block = self.block_size
+        return batch, height // block, width // block, channels * block * block
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras configuration."""
+        return {**super().get_config(), "block_size": self.block_size}
