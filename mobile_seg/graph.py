@@ -70,8 +70,7 @@ def _check_plain_call(operation: Any, nodes: list[Any]) -> None:
         )
     if isinstance(operation, keras.Model):
         raise UnsupportedLayerError(f"{name} is a model inside the model; call its layers directly, each by its name")
-    if len(nodes) != 1:
-        raise UnsupportedLayerError(f"layer {name} is called {len(nodes)} times; give each call a layer of its own")
+    _check_one_call(operation, nodes)
     arguments, outputs = nodes[0].arguments, nodes[0].output_tensors
     given = {key for key, value in arguments.kwargs.items() if value is not None}
     extra = sorted(given - {"training"})  # a model decides `training` anew at each call
@@ -84,36 +83,165 @@ def _check_plain_call(operation: Any, nodes: list[Any]) -> None:
         raise UnsupportedLayerError(f"layer {name} returns {len(outputs)} tensors; use layers that return one")
 
 
+def _check_one_call(operation: Any, nodes: list[Any]) -> None:
+    if len(nodes) != 1:
+        raise UnsupportedLayerError(
+            f"layer {operation.name} is called {len(nodes)} times; give each call a layer of its own"
+        )
+
+
 Emit = Callable[..., Any]
 """`emit(layer, *inputs)`: build this layer's part of the new graph and return its output tensor."""
 
 
-def rebuild(model: keras.Model, emit: Emit, *, name: str | None = None) -> keras.Model:
+def rebuild(model: keras.Model, emit: Emit, *, name: str | None = None, emit_input: Emit | None = None) -> keras.Model:
     """Build a new functional model by calling `emit` once per layer, in order.
 
     `emit(layer, *inputs)` gets the original layer and the new tensors of its inputs. Positional tensor
-    inputs only, which is what `view` accepts; several inputs arrive as separate arguments.
+    inputs only, which is what `view` accepts; several inputs arrive as separate arguments. `emit_input` is
+    called once per input, with its layer and its new tensor, and returns what the input's readers get.
     """
     graph = view(model)
-    new_inputs = [
-        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs
-    ]
+    new_inputs = _fresh_inputs(model)
     tensors = dict(zip((t._keras_history.operation.name for t in model.inputs), new_inputs, strict=True))
+    given = frozenset(tensors)
+    if emit_input is not None:
+        tensors = {name: emit_input(graph.layers[name], tensor) for name, tensor in tensors.items()}
     for operation_name in graph.order:
-        if operation_name not in tensors:
+        if operation_name not in given:
             sources = [tensors[source] for source in graph.inputs[operation_name]]
             tensors[operation_name] = emit(graph.layers[operation_name], *sources)
-    outputs = [tensors[output] for output in graph.outputs]
-    return keras.Model(
-        new_inputs[0] if len(new_inputs) == 1 else new_inputs,
-        outputs[0] if len(outputs) == 1 else outputs,
-        name=name or model.name,
-    )
+    return _model(new_inputs, [tensors[output] for output in graph.outputs], name or model.name)
+
+
+def _fresh_inputs(model: Any) -> list[Any]:
+    # The name of an unnamed input's tensor counts up with every tensor of the process; its layer's does not.
+    return [
+        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name)
+        for tensor in model.inputs
+    ]
+
+
+def _model(inputs: list[Any], outputs: list[Any], name: str) -> keras.Model:
+    one_in, one_out = len(inputs) == 1, len(outputs) == 1
+    return keras.Model(inputs[0] if one_in else inputs, outputs[0] if one_out else outputs, name=name)
+
+
+Translate = Callable[..., Any]
+"""`translate(operation, name, *arguments)`: build a bare `keras.ops` call from layers, the last one of that name."""
+
+
+def plain(model: keras.Model, translate: Translate) -> keras.Model:
+    """Return an equal model that `view` accepts: models inside become their layers, bare operations layers.
+
+    Names are kept; a layer of an inner model whose name is taken is called `{model}_{layer}`. The model
+    given is untouched, and returned as it is if there is nothing to do. A Sequential model counts as functional.
+
+    Raises:
+        UnsupportedLayerError: for a layer or inner model that is called several times, an inner model that
+            is not functional or casts its input to integers, and what `view` refuses.
+    """
+    outer = _functional(model)
+    if all(isinstance(op, keras.layers.Layer) and not isinstance(op, keras.Model) for op in outer.operations):
+        return outer
+    inputs = _fresh_inputs(outer)
+    names = {operation.name for operation in outer.operations if not isinstance(operation, keras.Model)}
+    outputs = _Unfolding(translate, names).run(outer, inputs, prefix=None)
+    history = [tensor._keras_history.operation.name for tensor in outer.outputs]
+    return _model(inputs, [named(*pair) for pair in zip(outputs, history, strict=True)], model.name)
+
+
+def made_by(tensor: Any) -> tuple[Any, Any]:
+    """The layer that made a symbolic tensor, and the tensor (or list of several) that it was called on."""
+    history = tensor._keras_history
+    sources = history.operation._inbound_nodes[history.node_index].input_tensors
+    return history.operation, sources[0] if len(sources) == 1 else list(sources)
+
+
+def named(tensor: Any, name: str) -> Any:
+    """`tensor`, through a linear Activation of that name if its layer is called otherwise: outputs keep their names."""
+    layer, _ = made_by(tensor)
+    if layer.name == name:
+        return tensor
+    return keras.layers.Activation("linear", name=name, dtype=layer.dtype_policy)(tensor)
+
+
+def _functional(model: Any) -> Any:
+    """The graph inside a functional or Sequential model; one that overrides `call` has none that counts."""
+    graph = model._functional if type(model) is keras.Sequential else model
+    kind = keras.src.models.functional.Functional
+    if not isinstance(graph, kind) or type(graph).call is not kind.call:
+        raise UnsupportedLayerError(
+            f"{model.name} is not a functional Keras model; build it with keras.Model(inputs, outputs)"
+        )
+    return graph
+
+
+class _Unfolding:
+    """One walk through a model and the models inside it, building the plain copy."""
+
+    def __init__(self, translate: Translate, names: set[str]) -> None:
+        self.translate = translate
+        self.names = names
+        self.seen: set[int] = set()
+
+    def run(self, function: Any, inputs: list[Any], *, prefix: str = "") -> list[Any]:
+        """Copy `function`'s graph onto `inputs`; return its outputs. A name that is taken gets the prefix."""
+        tensors = {id(old): new for old, new in zip(function.inputs, inputs, strict=True)}
+        depths = sorted(function._nodes_by_depth, reverse=True)
+        nodes = [node for depth in depths for node in function._nodes_by_depth[depth] if not node.is_input]
+        for node in nodes:
+            arguments, _ = node.arguments.fill_in(tensors)
+            calls = [other for other in nodes if other.operation is node.operation]
+            built = self._build(node.operation, calls, arguments, prefix)
+            tensors.update((id(old), new) for old, new in zip(node.output_tensors, built, strict=True))
+        return [tensors[id(output)] for output in function.outputs]
+
+    def _build(self, operation: Any, calls: list[Any], arguments: Any, prefix: str) -> list[Any]:
+        if not isinstance(operation, keras.layers.Layer):
+            return [self.translate(operation, self._name(operation.name, prefix), *arguments)]
+        if id(operation) in self.seen:
+            raise UnsupportedLayerError(
+                f"{operation.name} is called by several models; give each call a layer of its own"
+            )
+        self.seen.add(id(operation))
+        if not isinstance(operation, keras.Model):
+            _check_plain_call(operation, calls)
+            copy = copy_layer(operation, name=self._name(operation.name, prefix))
+            output = copy(*arguments)
+            copy_weights(operation, copy)
+            return [output]
+        _check_one_call(operation, calls)
+        inner, inputs = _functional(operation), calls[0].input_tensors
+        if any(
+            keras.backend.is_int_dtype(own.dtype) and own.dtype != given.dtype
+            for own, given in zip(inner.inputs, inputs, strict=True)
+        ):
+            raise UnsupportedLayerError(f"{operation.name} casts its input to integers; give it a float keras.Input")
+        return self.run(inner, keras.tree.flatten(arguments[0]), prefix=operation.name)
+
+    def _name(self, name: str, prefix: str) -> str:
+        """The name itself in the outer model, where all are reserved; inside, one that nobody has."""
+        if not prefix:
+            return name
+        wanted, count = name, 1
+        while wanted in self.names:
+            wanted = f"{prefix}_{name}" if count == 1 else f"{prefix}_{name}_{count}"
+            count += 1
+        self.names.add(wanted)
+        return wanted
 
 
 def copy_layer(layer: Any, **changes: Any) -> Any:
     """A new, unbuilt layer with the same configuration but for `changes`; its weights are not copied."""
     return layer.__class__.from_config({**layer.get_config(), **changes})
+
+
+def copy_weights(source: Any, target: Any) -> None:
+    """Give a built layer another's weights."""
+    target.set_weights(source.get_weights())
+    if type(target) is keras.layers.Normalization:
+        target.finalize_state()  # it computes with numbers made from its weights
 
 
 def call(layer: Any, *inputs: Any) -> Any:

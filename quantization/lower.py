@@ -1,0 +1,254 @@
+"""Lowering: any float functional model → an equal one of the few kinds of layers that integer kernels know.
+
+`LOWERINGS` and `ACTIVATIONS` hold one function per lowering, whose docstring is the rule. Quantizers are
+placed afterwards, so `rules` sees only what is left.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from mobile_seg.errors import UnsupportedLayerError
+from mobile_seg.graph import GraphView, call, copy_layer, copy_weights, made_by, named, plain, rebuild, view
+from mobile_seg.quantization.affine import (
+    AFFINE_LAYERS,
+    IDENTITY,
+    LINEAR_LAYERS,
+    Affine,
+    affine_of,
+    applied,
+    demand_image,
+    depthwise,
+    is_open_linear,
+    leading_chain,
+)
+from mobile_seg.quantization.operations import translate
+
+INNER_ACTIVATIONS = ("linear", "relu", "relu6")
+"""What a linear layer may carry inside: integer kernels clamp for free."""
+
+
+def lower(model: keras.Model, *, hard_swish_kernel: bool = True) -> keras.Model:
+    """Return an equal model that holds only layers which quantizer placement knows; `model` is untouched.
+
+    Outputs agree to float32 rounding; inputs and outputs keep name and order, and a layer that is still
+    there keeps its name. A layer that no lowering is for is copied as it is.
+
+    Args:
+        hard_swish_kernel: whether the target has an integer hard-swish; without it, it is built from products.
+
+    Raises:
+        UnsupportedLayerError: for a layer, call or inner model that cannot be said in that vocabulary.
+    """
+    unfolded = plain(model, translate)
+    graph = view(unfolded)
+    site = Site(graph, hard_swish_kernel, set(graph.order))
+
+    def emit(layer: Any, *inputs: Any) -> Any:
+        answers = (lowering(site, layer, *inputs) for lowering in LOWERINGS.get(type(layer), ()))
+        output = next((answer for answer in answers if answer is not None), None)
+        output = _copied(layer, *inputs) if output is None else output
+        return named(output, layer.name) if layer.name in graph.outputs else output
+
+    return rebuild(unfolded, emit, name=model.name)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a lowering may ask: the graph as it was, the target, and the names that are taken."""
+
+    graph: GraphView
+    hard_swish_kernel: bool
+    names: set[str]
+
+    def spare(self, name: str) -> str:
+        """`name`, or with a number behind it if a layer has it already."""
+        wanted, count = name, 1
+        while wanted in self.names:
+            count += 1
+            wanted = f"{name}_{count}"
+        self.names.add(wanted)
+        return wanted
+
+    def alone(self, layer: Any) -> bool:
+        """Whether nothing but this layer reads its input."""
+        return self.graph.only_consumer(self.graph.only_input(layer.name)) == layer.name
+
+
+Lowering = Callable[..., Any]
+"""`lowering(site, layer, *inputs)`: the output tensor, or None where the layer is none of its business."""
+
+
+def own_activation(site: Site, layer: Any, x: Any) -> Any | None:
+    """Integer kernels fuse only relu and relu6 into a linear layer; any other activation has a kernel of its own."""
+    if getattr(layer.activation, "__name__", "") in INNER_ACTIVATIONS:
+        return None
+    last = layer.name in site.graph.outputs
+    bare = copy_layer(layer, activation="linear", name=site.spare(f"{layer.name}_linear") if last else layer.name)
+    x = bare(x)
+    bare.kernel.assign(layer.kernel)
+    if layer.use_bias:
+        bare.bias.assign(layer.bias)
+    name = layer.name if last else site.spare(f"{layer.name}_activation")
+    return _activated(site, x, layer.activation, name=name, dtype=layer.dtype_policy, alone=True)
+
+
+def separable(site: Site, layer: Any, x: Any) -> Any:
+    """TFLite has no separable convolution: it is a depthwise and a 1x1 convolution, each with scales of its own."""
+    config, shared = layer.get_config(), {"data_format": layer.data_format, "dtype": layer.dtype_policy}
+    parts = ("initializer", "regularizer", "constraint")
+    spatial = layers.DepthwiseConv2D(
+        **{key: config[key] for key in ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")},
+        **{f"depthwise_{part}": config[f"depthwise_{part}"] for part in parts},
+        use_bias=False,
+        trainable=layer.trainable,
+        name=site.spare(f"{layer.name}_depthwise"),
+        **shared,
+    )
+    x = spatial(x)
+    spatial.kernel.assign(layer.depthwise_kernel)
+    bias = ("use_bias", "bias_initializer", "bias_regularizer", "bias_constraint", "activity_regularizer")
+    point = layers.Conv2D(
+        layer.filters,
+        1,
+        **{f"kernel_{part}": config[f"pointwise_{part}"] for part in parts},
+        **{key: config[key] for key in ("activation", "trainable", "name", *bias)},
+        **shared,
+    )
+    point.build(x.shape)
+    point.kernel.assign(layer.pointwise_kernel)
+    if layer.use_bias:
+        point.bias.assign(layer.bias)
+    output = own_activation(site, point, x)
+    return point(x) if output is None else output
+
+
+def activation(site: Site, layer: Any, x: Any) -> Any:
+    """An Activation layer is lowered by its function."""
+    alone = site.alone(layer)
+    return _activated(site, x, layer.activation, name=layer.name, dtype=layer.dtype_policy, alone=alone)
+
+
+def pairs(site: Site, layer: Any, *inputs: Any) -> Any:
+    """Integer sums and products take two tensors, and what stands between two of them needs a range of its own."""
+    return _chained(site, type(layer), inputs, name=layer.name, dtype=layer.dtype_policy)
+
+
+def average(site: Site, layer: Any, *inputs: Any) -> Any:
+    """TFLite has no mean of several tensors: it is their sum, times a constant."""
+    total = _chained(site, layers.Add, inputs, name=site.spare(f"{layer.name}_sum"), dtype=layer.dtype_policy)
+    return layers.Rescaling(1 / len(inputs), name=layer.name, dtype=layer.dtype_policy)(total)
+
+
+def image_scaling(site: Site, layer: Any, x: Any) -> Any | None:
+    """The input tensor stays bytes: one scale and offset quantize it; one per channel goes to a 1x1 depthwise."""
+    chain = leading_chain(site.graph, layer)
+    if not chain:
+        return None
+    follower = site.graph.only_consumer(layer.name)
+    if follower is not None and type(site.graph.layers[follower]) in AFFINE_LAYERS:
+        return x  # the last of the chain stands for all of it
+    whole = IDENTITY
+    for link in chain:
+        whole = whole.then(affine_of(link))
+    first, dtype = chain[0], layer.dtype_policy
+    if whole.uniform and whole.scale[0] > 0:
+        scale, offset = float(whole.scale[0]), float(whole.offset[0])
+        return layers.Rescaling(scale, offset, name=first.name, dtype=dtype)(x)
+    demand_image(layer.name, x, "scales the channels of the input apart")
+    spare = first.name if first is not layer else site.spare(f"{layer.name}_bytes")
+    x = layers.Rescaling(1.0, name=spare, dtype=dtype)(x)
+    return depthwise(x, whole, use_bias=True, name=layer.name, dtype=dtype)
+
+
+def constant(site: Site, layer: Any, x: Any) -> Any:
+    """A scale and offset fold into the linear layer in front; else a scale is a product, the rest a 1x1 depthwise."""
+    affine = affine_of(layer)
+    return applied(x, affine, name=layer.name, dtype=layer.dtype_policy, alone=site.alone(layer))
+
+
+def lone_normalization(site: Site, layer: Any, x: Any) -> Any | None:
+    """TFLite has no batch normalization: it folds into the linear layer in front, here a 1x1 depthwise of ones."""
+    if layer.axis not in (-1, len(x.shape) - 1):
+        raise UnsupportedLayerError(
+            f"layer {layer.name} (BatchNormalization) normalizes axis {layer.axis}; integer kernels need the last"
+        )
+    if site.alone(layer) and is_open_linear(made_by(x)[0]):
+        return None
+    demand_image(layer.name, x, "has no linear layer without activation in front that it alone reads")
+    name = site.spare(f"{layer.name}_identity")
+    return _copied(layer, depthwise(x, IDENTITY, use_bias=False, name=name, dtype=layer.dtype_policy))
+
+
+LOWERINGS: dict[type, tuple[Lowering, ...]] = {
+    **dict.fromkeys(LINEAR_LAYERS, (own_activation,)),
+    layers.SeparableConv2D: (separable,),
+    layers.Activation: (activation,),
+    layers.Add: (pairs,),
+    layers.Multiply: (pairs,),
+    layers.Average: (average,),
+    **dict.fromkeys(AFFINE_LAYERS, (image_scaling, constant)),
+    layers.BatchNormalization: (lone_normalization,),
+}
+"""Type of layer → what is tried on it, in order; without an answer the layer is copied."""
+
+
+def silu(site: Site, x: Any, *, name: str, dtype: Any, alone: bool) -> Any:
+    """TFLite has no integer swish: it is a product of the tensor and its sigmoid, whose kernel fixes its scale."""
+    gate = layers.Activation("sigmoid", name=site.spare(f"{name}_sigmoid"), dtype=dtype)(x)
+    return layers.Multiply(name=name, dtype=dtype)([x, gate])
+
+
+def hard_sigmoid(site: Site, x: Any, *, name: str, dtype: Any, alone: bool) -> Any:
+    """TFLite has no hard-sigmoid: it is relu6 of x + 3, times 1/6; the 3 goes into the bias in front."""
+    shift = Affine(np.ones(1), np.full(1, 3.0))
+    x = applied(x, shift, name=site.spare(f"{name}_shift"), dtype=dtype, alone=alone)
+    x = layers.ReLU(6.0, name=site.spare(f"{name}_relu6"), dtype=dtype)(x)
+    return layers.Rescaling(1 / 6, name=name, dtype=dtype)(x)
+
+
+def hard_silu(site: Site, x: Any, *, name: str, dtype: Any, alone: bool) -> Any | None:
+    """Hard-swish has a kernel in int8; where the target lacks it, it is the tensor times its hard-sigmoid."""
+    if site.hard_swish_kernel:
+        return layers.Activation("hard_silu", name=name, dtype=dtype)(x)
+    gate = hard_sigmoid(site, x, name=site.spare(f"{name}_gate"), dtype=dtype, alone=False)
+    return layers.Multiply(name=name, dtype=dtype)([x, gate])
+
+
+ACTIVATIONS: dict[str, Lowering] = {"silu": silu, "hard_sigmoid": hard_sigmoid, "hard_silu": hard_silu}
+"""Activation function → its lowering; others stay an Activation layer."""
+
+
+def _activated(site: Site, x: Any, function: Any, *, name: str, dtype: Any, alone: bool) -> Any:
+    """`alone`: nothing but this activation reads `x`."""
+    if isinstance(function, layers.Layer):  # an activation given as a layer, such as ReLU(6)
+        layer = copy_layer(function, name=name)
+        output = layer(x)
+        copy_weights(function, layer)
+        return output
+    lowering = ACTIVATIONS.get(getattr(function, "__name__", ""))
+    if lowering is None:
+        return layers.Activation(function, name=name, dtype=dtype)(x)
+    return lowering(site, x, name=name, dtype=dtype, alone=alone)
+
+
+def _chained(site: Site, kind: Any, inputs: tuple[Any, ...], *, name: str, dtype: Any) -> Any:
+    """Two tensors at a time, from the left; the last layer gets the name."""
+    if len(inputs) == 1:
+        return layers.Activation("linear", name=name, dtype=dtype)(inputs[0])
+    total = inputs[0]
+    for index, tensor in enumerate(inputs[1:], 1):
+        own = name if index == len(inputs) - 1 else site.spare(f"{name}_{index}")
+        total = kind(name=own, dtype=dtype)([total, tensor])
+    return total
+
+
+def _copied(layer: Any, *inputs: Any) -> Any:
+    copy = copy_layer(layer)
+    output = call(copy, *inputs)
+    copy_weights(layer, copy)
+    return output
