@@ -11,6 +11,8 @@ from typing import Any
 import keras
 
 from mobile_seg.converters.deploy import deploy_graph
+from mobile_seg.converters.flat import pack, unpack
+from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.metadata import finish
 from mobile_seg.converters.options import ExportOptions
 from mobile_seg.errors import ArtifactError, UsageError
@@ -49,6 +51,8 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
         )
     graph = deploy_graph(model, strip_rescaling=integer_graph)
     content = _run_converter(_frozen(graph, options), options)
+    if integer_graph:
+        content = pack(IntegerWriter(unpack(content)).write(io=options.io))
     described = _describe(content, options, manifest)
     return Converted(finish(content, described), described)
 
@@ -101,13 +105,9 @@ def _run_converter(frozen: Any, options: ExportOptions) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-    if options.precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if options.precision == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    if options.integer_io:
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.int8  # class ids stay int32: only float outputs are changed
     try:
         return converter.convert()
     except Exception as error:  # the converter raises several unrelated types

@@ -103,7 +103,7 @@ def quantize(
     from mobile_seg.data.calibration import calibration_batches
     from mobile_seg.quantization.calibrate import calibrate
     from mobile_seg.quantization.rewrite import insert_quantizers
-    from mobile_seg.quantization.settle import settle_biases
+    from mobile_seg.quantization.settle import settle
     from mobile_seg.training.settings import dataset_digest, settings_key
     from mobile_seg.verify.keras_runner import load_keras
     from mobile_seg.verify.runners import require_manifest
@@ -119,7 +119,7 @@ def quantize(
     if recipe is not None:
         key = settings_key(float_model=weights_digest(trained), data=dataset_digest(dataset), recipe=recipe)
         _fit(network, dataset, recipe, "qat", Path(folder), key, evaluate_every, resume, progress)
-    settle_biases(network)
+    settle(network)
     quantized = dataclasses.replace(manifest, precision="int8-qat" if recipe else "int8-ptq")
     return save_model(network, Path(folder) / "model_qat.keras", quantized)
 
@@ -249,7 +249,7 @@ def _model_for(path: PathLike, precision: str, dataset: Dataset) -> tuple[Any, M
     from mobile_seg.data.calibration import calibration_batches
     from mobile_seg.quantization.calibrate import calibrate
     from mobile_seg.quantization.rewrite import insert_quantizers, is_quantized
-    from mobile_seg.quantization.settle import settle_biases
+    from mobile_seg.quantization.settle import settle
     from mobile_seg.verify.keras_runner import load_keras
     from mobile_seg.verify.runners import require_manifest
 
@@ -264,7 +264,7 @@ def _model_for(path: PathLike, precision: str, dataset: Dataset) -> tuple[Any, M
     if not is_quantized(network):
         network = insert_quantizers(network)
         calibrate(network, calibration_batches(dataset, size=(manifest.input.height, manifest.input.width)))
-        settle_biases(network)
+        settle(network)
     return network, manifest
 
 

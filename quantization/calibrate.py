@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from mobile_seg.errors import UsageError, choose
-from mobile_seg.quantization.layers import FakeQuant
+from mobile_seg.quantization.fake_quant import FakeQuant
+from mobile_seg.quantization.settle import sync_ranges
 
 METHODS = ("average", "minmax")
 
@@ -43,13 +44,16 @@ def calibrate(model: keras.Model, batches: Iterable[np.ndarray], *, method: str 
             no numbers.
     """
     choose("method", method, METHODS)
-    quantizers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.fixed_range is None]
+    quantizers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.observes]
     if not quantizers:
         raise UsageError(f"{model.name} has no quantizer to calibrate; pass it through insert_quantizers first.")
+    followers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.follows]
     count = 0
     try:
         for quantizer in quantizers:
             quantizer.observer = _Extremes()
+        for follower in followers:
+            follower.enabled = False
         for batch in batches:
             model(ops.convert_to_tensor(batch, dtype="float32"), training=False)
             count += len(batch)
@@ -64,7 +68,10 @@ def calibrate(model: keras.Model, batches: Iterable[np.ndarray], *, method: str 
                 )
         for quantizer, found in zip(quantizers, ranges, strict=True):
             quantizer.set_range(*found)
+        sync_ranges(model)
     finally:
         for quantizer in quantizers:
             quantizer.observer = None
+        for follower in followers:
+            follower.enabled = True
     return count

@@ -1,103 +1,179 @@
 """The one rewrite: a float functional model → the same model with quantizers where the rules put them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from mobile_seg.errors import UsageError
+from mobile_seg.errors import UsageError, choose
 from mobile_seg.graph import GraphView, call, copy_layer, rebuild, view
 from mobile_seg.quantization import limits
-from mobile_seg.quantization.layers import FakeQuant, QuantConv2D, QuantDepthwiseConv2D
-from mobile_seg.quantization.rules import LINEAR_LAYERS, RULES, Placement
+from mobile_seg.quantization.fake_quant import RANGES, FakeQuant
+from mobile_seg.quantization.linear import TWINS, QuantLinear
+from mobile_seg.quantization.lower import lower
+from mobile_seg.quantization.rules import (
+    FIXED_RANGES,
+    LINEAR_LAYERS,
+    Placement,
+    fixed_activation,
+    is_input,
+    is_rescaled_input,
+    placement,
+    range_owner,
+)
 from mobile_seg.quantization.scheme import INT8, Scheme
 
-_KEPT_CONFIG_OF_CONV = (
-    "kernel_size",
-    "strides",
-    "padding",
-    "dilation_rate",
-    "data_format",
-    "use_bias",
-    "activation",
-    "name",
-)
+KEPT = ("float", "int16x8")
+"""What a layer can be raised to: float weights and arithmetic, or a 16-bit output."""
+
 _COMPUTE = "float32"
 """Fake quantization needs float32: float16 has too few bits to hit the grid. Variables are float32 anyway."""
 
 
-def insert_quantizers(model: keras.Model, *, scheme: Scheme = INT8, decay: float = 0.99) -> keras.Model:
+def insert_quantizers(
+    model: keras.Model,
+    *,
+    scheme: Scheme = INT8,
+    keep: Mapping[str, str] | None = None,
+    ranges: str = "average",
+    decay: float = 0.99,
+) -> keras.Model:
     """Return a quantization-aware copy of a trained float model; the model given is untouched.
 
     Batch normalization is folded into its convolution with the moving statistics as they stand. The new
     activation ranges are not set: run `calibrate` before training or exporting.
 
+    Args:
+        keep: layer name → `float` (weights and arithmetic stay float; for layers that have weights) or
+            `int16x8` (its output has 16 bits). A name stands for all that is fused with that layer.
+        ranges: `average` or `learned`; see `FakeQuant`.
+
     Raises:
-        UsageError: if the model is quantized already.
-        UnsupportedLayerError: for a layer that cannot run in int8, by name, with the way out.
+        UsageError: if the model is quantized already, or `keep` names what is not there.
+        UnsupportedLayerError: for a layer that cannot run in integers, by name, with the way out.
     """
     if is_quantized(model):
         raise UsageError(f"{model.name} is quantized already; start from the float model it was made from.")
-    graph = view(model)
+    choose("ranges", ranges, RANGES)
+    graph = view(lowered := lower(model, hard_swish_kernel=scheme.hard_swish_kernel))
     limits.check(graph)
-
-    def emit(layer: Any, *inputs: Any) -> Any:
-        output = _emit_float_part(graph, layer, inputs, scheme)
-        if _placement(graph, layer.name) is Placement.NONE:
-            return output
-        return FakeQuant(
-            bits=scheme.activation_bits,
-            decay=decay,
-            fixed_range=_fixed_range(layer),
-            name=f"{layer.name}_quant",
-            dtype=_COMPUTE,
-        )(output)
-
-    return rebuild(model, emit, name=f"{model.name}_{scheme.name}_qat")
+    plan = _Plan(graph, scheme, _kept_units(graph, dict(keep or {})), ranges, decay)
+    return rebuild(lowered, plan.emit, name=f"{model.name}_{scheme.name.replace('-', '_')}_qat", emit_input=plan.behind)
 
 
 def is_quantized(model: keras.Model) -> bool:
-    """Whether the model holds quantizers."""
-    return any(isinstance(layer, FakeQuant) for layer in model.layers)
+    """Whether the model was made by `insert_quantizers`."""
+    return any(isinstance(layer, (FakeQuant, QuantLinear)) for layer in model.layers)
 
 
-def _placement(graph: GraphView, name: str) -> Placement:
-    answers = (rule(graph, name) for rule in RULES)
-    return next(answer for answer in answers if answer is not None)
+def units(graph: GraphView) -> dict[str, tuple[str, ...]]:
+    """What is quantized as one: the layer whose output gets the quantizer → it and all that is fused before it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in graph.order:
+        if placement(graph, name) is not Placement.QUANTIZE:
+            continue
+        members = [name]
+        while not is_input(graph, members[0]) and len(sources := graph.inputs[members[0]]) == 1:
+            (source,) = sources
+            fused = graph.only_consumer(source) == members[0] and placement(graph, source) is Placement.NONE
+            if not fused or type(graph.layers[source]) not in (*LINEAR_LAYERS, *_FUSED_KINDS):
+                break
+            members.insert(0, source)
+        found[name] = tuple(members)
+    return found
 
 
-def _emit_float_part(graph: GraphView, layer: Any, inputs: tuple[Any, ...], scheme: Scheme) -> Any:
-    if type(layer) in LINEAR_LAYERS:
-        follower = graph.only_consumer(layer.name)
-        candidate = graph.layers[follower] if follower else None
-        batch_norm = candidate if type(candidate) is keras.layers.BatchNormalization else None
-        quantized = _quantized_convolution(layer, batch_norm, scheme)
-        output = quantized(*inputs)
-        quantized.take_weights(layer, batch_norm)
+_FUSED_KINDS = (keras.layers.BatchNormalization, keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply)
+
+
+def _kept_units(graph: GraphView, keep: dict[str, str]) -> dict[str, str]:
+    """`keep`, from any member of a unit to every member."""
+    kept: dict[str, str] = {}
+    members = {member: unit for unit in units(graph).values() for member in unit}
+    for name, raised in keep.items():
+        choose(f"keep[{name!r}]", raised, KEPT)
+        if name not in members:
+            raise UsageError(f"keep names {name}, which is no layer with a range of its own; see --analyze for a list.")
+        if raised == "float" and not any(type(graph.layers[member]) in LINEAR_LAYERS for member in members[name]):
+            raise UsageError(f"keep leaves {name} in float, which has no weights; raise it to int16x8.")
+        kept.update(dict.fromkeys(members[name], raised))
+    return kept
+
+
+@dataclass(frozen=True)
+class _Plan:
+    graph: GraphView
+    scheme: Scheme
+    kept: dict[str, str]
+    ranges: str
+    decay: float
+
+    def emit(self, layer: Any, *inputs: Any) -> Any:
+        """A layer's quantization-aware form, with the quantizer behind it if it gets one."""
+        return self.behind(layer, self._float_part(layer, inputs))
+
+    def behind(self, layer: Any, output: Any) -> Any:
+        """A layer's output through its quantizer, if it gets one."""
+        place = placement(self.graph, layer.name)
+        if self.scheme.activation_bits is None or place is Placement.NONE or self._float_output(layer.name):
+            return output
+        return self._quantizer(layer, place)(output)
+
+    def _float_output(self, name: str) -> bool:
+        """A layer kept in float that ends the model hands out floats."""
+        return self.kept.get(name) == "float" and name in self.graph.outputs
+
+    def _quantizer(self, layer: Any, place: Placement | None) -> FakeQuant:
+        owner = range_owner(self.graph, layer.name) if place is Placement.FOLLOW else layer.name
+        bits = self._bits(owner or layer.name)
+        return FakeQuant(
+            bits=bits,
+            decay=self.decay,
+            ranges=self.ranges,
+            fixed_range=_fixed_range(layer, bits) if place is Placement.FIXED else None,
+            follows=f"{owner}_quant" if place is Placement.FOLLOW else None,
+            name=f"{layer.name}_quant",
+            dtype=_COMPUTE,
+        )
+
+    def _bits(self, name: str) -> int:
+        if is_rescaled_input(self.graph, name):
+            return 8  # the camera's bytes, exactly
+        return 16 if self.kept.get(name) == "int16x8" else int(self.scheme.activation_bits or 8)
+
+    def _float_part(self, layer: Any, inputs: tuple[Any, ...]) -> Any:
+        if type(layer) in LINEAR_LAYERS:
+            follower = self.graph.only_consumer(layer.name)
+            candidate = self.graph.layers[follower] if follower else None
+            batch_norm = candidate if type(candidate) is keras.layers.BatchNormalization else None
+            weights = "float32" if self.kept.get(layer.name) == "float" else self.scheme.weights
+            quantized = _quantized_layer(layer, batch_norm, weights)
+            output = quantized(*inputs)
+            quantized.take_weights(layer, batch_norm)
+            return output
+        if type(layer) is keras.layers.BatchNormalization:
+            return inputs[0]
+        copy = copy_layer(layer, dtype=_COMPUTE)
+        output = call(copy, *inputs)
+        copy.set_weights(layer.get_weights())
         return output
-    if type(layer) is keras.layers.BatchNormalization:
-        return inputs[0]
-    return call(copy_layer(layer, dtype=_COMPUTE), *inputs)
 
 
-def _quantized_convolution(layer: Any, batch_norm: Any, scheme: Scheme) -> Any:
-    depthwise = type(layer) is keras.layers.DepthwiseConv2D
-    kind = QuantDepthwiseConv2D if depthwise else QuantConv2D
-    config = layer.get_config()
-    kept = {key: config[key] for key in _KEPT_CONFIG_OF_CONV}
-    size = {"depth_multiplier": layer.depth_multiplier} if depthwise else {"filters": layer.filters}
-    return kind(
-        **kept,
-        **size,
-        bits=scheme.weight_bits,
-        batch_norm=batch_norm is not None,
-        epsilon=batch_norm.epsilon if batch_norm is not None else 1e-3,
-        dtype=_COMPUTE,
-    )
+def _quantized_layer(layer: Any, batch_norm: Any, weights: str) -> Any:
+    folding = {} if batch_norm is None else {"epsilon": batch_norm.epsilon, "momentum": batch_norm.momentum}
+    own = {"weights": weights, "batch_norm": batch_norm is not None, **folding}
+    return TWINS[type(layer)].from_config({**layer.get_config(), **own, "dtype": _COMPUTE})
 
 
-def _fixed_range(layer: Any) -> tuple[float, float] | None:
-    if type(layer) is not keras.layers.Rescaling:
-        return None
-    scale, offset = float(np.squeeze(layer.scale)), float(np.squeeze(layer.offset))
-    return offset, 255.0 * scale + offset
+def _fixed_range(layer: Any, bits: int) -> tuple[float, float]:
+    activation = fixed_activation(layer)
+    if activation is None:
+        scale, offset = float(np.squeeze(layer.scale)), float(np.squeeze(layer.offset))
+        ends = sorted((offset, 255.0 * scale + offset))
+        return ends[0], ends[1]
+    low, high = FIXED_RANGES[activation]
+    if bits == 16:
+        return -32767 / 32768, 32767 / 32768
+    return low, high - (high - low) / 256

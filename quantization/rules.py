@@ -1,7 +1,7 @@
-"""Where TFLite's int8 kernels need a scale: one function per rule, whose docstring is the rule.
+"""Where TFLite's integer kernels need a scale: one function per rule, whose docstring is the rule.
 
-A rule answers for one layer of the float graph. `RULES` is tried in order; the first that answers wins.
-Layers are told apart by their exact type: what a subclass computes, no rule can know.
+A rule answers for one layer of a lowered float graph (see `lower`). `RULES` is tried in order; the first
+that answers wins. Layers are told apart by their exact type: what a subclass computes, no rule can know.
 """
 
 from collections.abc import Callable
@@ -11,24 +11,32 @@ from typing import Any
 import keras
 
 from mobile_seg.graph import GraphView
+from mobile_seg.layers import SpaceToDepth, WeightedSum
+from mobile_seg.quantization.linear import TWINS
 
-LINEAR_LAYERS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-PASS_THROUGH_LAYERS = (
-    keras.layers.UpSampling2D,
+LINEAR_LAYERS = tuple(TWINS)
+COPYING_LAYERS = (
     keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
     keras.layers.ZeroPadding2D,
     keras.layers.Reshape,
     keras.layers.Flatten,
     keras.layers.Dropout,
+    keras.layers.SpatialDropout2D,
+    keras.layers.GaussianNoise,
+    SpaceToDepth,
 )
+AVERAGING_LAYERS = (keras.layers.AveragePooling2D, keras.layers.UpSampling2D)
 FUSED_ACTIVATIONS = ("relu", "relu6")
+FIXED_RANGES = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+"""Activation → the range that its kernel's output scale covers; the upper end is one step less."""
 
 
 class Placement(Enum):
     """What happens to a layer's output."""
 
-    QUANTIZE = "its own range"
+    QUANTIZE = "a range of its own"
+    FIXED = "the range its kernel prescribes"
+    FOLLOW = "rounded again to its input's range"
     NONE = "no quantizer here"
 
 
@@ -36,16 +44,28 @@ Rule = Callable[[GraphView, str], Placement | None]
 
 
 def input_bytes(graph: GraphView, name: str) -> Placement | None:
-    """The input's range is fixed by its bytes: Rescaling of 0..255 gives the input tensor's scale and zero point."""
+    """An input that is only rescaled has the range of its bytes: Rescaling of 0..255 gives scale and zero point."""
     if is_input(graph, name):
-        return Placement.NONE
-    rescaled = type(graph.layers[name]) is keras.layers.Rescaling and is_input(graph, graph.only_input(name))
-    return Placement.QUANTIZE if rescaled else None
+        return Placement.NONE if is_rescaled_bytes(graph, name) else None
+    return Placement.FIXED if is_rescaled_input(graph, name) else None
 
 
-def pass_through(graph: GraphView, name: str) -> Placement | None:
-    """Resize, pool, pad, reshape and dropout share their input's range: their kernels copy or average integers."""
-    return Placement.NONE if is_pass_through(graph.layers[name]) else None
+def input_values(graph: GraphView, name: str) -> Placement | None:
+    """An input that is read as it is has the range of the images seen: the integer input tensor needs a scale."""
+    return Placement.QUANTIZE if is_input(graph, name) else None
+
+
+def copied(graph: GraphView, name: str) -> Placement | None:
+    """Max-pool, pad, reshape, space-to-depth, nearest upsampling and dropout copy integers: their input's range."""
+    layer = graph.layers[name]
+    return Placement.NONE if is_pass_through(layer) and not is_averaging(layer) else None
+
+
+def averaged(graph: GraphView, name: str) -> Placement | None:
+    """Average-pool and bilinear upsampling keep their input's range, and their kernels round to it again."""
+    if not is_averaging(graph.layers[name]):
+        return None
+    return Placement.NONE if range_owner(graph, name) is None else Placement.FOLLOW
 
 
 def fused_follower(graph: GraphView, name: str) -> Placement | None:
@@ -55,29 +75,56 @@ def fused_follower(graph: GraphView, name: str) -> Placement | None:
         return None
     reader = graph.layers[follower]
     folds = type(reader) is keras.layers.BatchNormalization and type(graph.layers[name]) in LINEAR_LAYERS
-    return Placement.NONE if folds or is_fused_activation(reader) else None
+    clamps = is_fused_activation(reader) and not _unfused(graph, name)
+    return Placement.NONE if folds or clamps else None
+
+
+def prescribed(graph: GraphView, name: str) -> Placement | None:
+    """Sigmoid and softmax give steps of 1/256, tanh of 1/128: their kernels accept no other output scale."""
+    return Placement.FIXED if fixed_activation(graph.layers[name]) else None
 
 
 def joined(graph: GraphView, name: str) -> Placement | None:
     """Concatenation copies integers, so a branch that only feeds one shares the range of the joined tensor."""
-    if not is_computed(graph.layers[name]):
-        return None
-    follower = graph.only_consumer(name)
-    while follower is not None and is_pass_through(graph.layers[follower]):
-        follower = graph.only_consumer(follower)
-    joins = follower is not None and type(graph.layers[follower]) is keras.layers.Concatenate
-    return Placement.NONE if joins else None
+    return Placement.NONE if is_computed(graph.layers[name]) and feeds_only_a_join(graph, name) else None
 
 
 def computed(graph: GraphView, name: str) -> Placement | None:
-    """Convolution, sum, ReLU, mean and concatenation compute new values: each output has its own range."""
+    """Convolution, sum, product, ReLU, hard-swish, mean, concatenation compute new values: a range of their own."""
     return Placement.QUANTIZE if is_computed(graph.layers[name]) else None
 
 
-RULES: tuple[Rule, ...] = (input_bytes, pass_through, fused_follower, joined, computed)
+RULES: tuple[Rule, ...] = (
+    input_bytes,
+    input_values,
+    copied,
+    averaged,
+    fused_follower,
+    prescribed,
+    joined,
+    computed,
+)
 
-_FUSING_LAYERS = (*LINEAR_LAYERS, keras.layers.BatchNormalization, keras.layers.Add)
-_COMPUTING_LAYERS = (*_FUSING_LAYERS, keras.layers.GlobalAveragePooling2D, keras.layers.Concatenate)
+_FUSING_LAYERS = (
+    *LINEAR_LAYERS,
+    keras.layers.BatchNormalization,
+    keras.layers.Add,
+    keras.layers.Subtract,
+    keras.layers.Multiply,
+    WeightedSum,
+)
+_COMPUTING_LAYERS = (
+    *_FUSING_LAYERS,
+    keras.layers.Rescaling,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.Concatenate,
+)
+
+
+def placement(graph: GraphView, name: str) -> Placement | None:
+    """The first rule's answer for a layer, or None where no rule knows it."""
+    answers = (rule(graph, name) for rule in RULES)
+    return next((answer for answer in answers if answer is not None), None)
 
 
 def is_input(graph: GraphView, name: str) -> bool:
@@ -85,16 +132,37 @@ def is_input(graph: GraphView, name: str) -> bool:
     return isinstance(graph.layers[name], keras.layers.InputLayer)
 
 
+def is_rescaled_bytes(graph: GraphView, name: str) -> bool:
+    """Whether all that reads this input is one Rescaling."""
+    readers = graph.consumers[name]
+    return len(readers) == 1 and type(graph.layers[readers[0]]) is keras.layers.Rescaling
+
+
+def is_rescaled_input(graph: GraphView, name: str) -> bool:
+    """Whether this is that Rescaling."""
+    source = graph.inputs[name][:1]
+    return bool(source) and is_input(graph, source[0]) and is_rescaled_bytes(graph, source[0])
+
+
 def is_pass_through(layer: Any) -> bool:
     """Whether the layer's output needs no range but its input's."""
-    return type(layer) in PASS_THROUGH_LAYERS or (
+    return type(layer) in (*COPYING_LAYERS, *AVERAGING_LAYERS) or (
         type(layer) is keras.layers.Activation and layer.activation.__name__ == "linear"
     )
 
 
+def is_averaging(layer: Any) -> bool:
+    """Whether the layer mixes neighbours, so that its values leave their grid; from one pixel nothing is mixed."""
+    if type(layer) is keras.layers.UpSampling2D:
+        return layer.interpolation != "nearest" and tuple(layer.input.shape[1:3]) != (1, 1)
+    return type(layer) is keras.layers.AveragePooling2D
+
+
 def is_computed(layer: Any) -> bool:
-    """Whether the layer makes values of a new range, by a kernel that TFLite has in int8."""
-    return type(layer) in _COMPUTING_LAYERS or is_fused_activation(layer)
+    """Whether the layer makes values of a new range, by a kernel that TFLite has in integers."""
+    if type(layer) in _COMPUTING_LAYERS or is_fused_activation(layer):
+        return True
+    return type(layer) is keras.layers.Activation and layer.activation.__name__ == "hard_silu"
 
 
 def is_fused_activation(layer: Any) -> bool:
@@ -104,6 +172,39 @@ def is_fused_activation(layer: Any) -> bool:
     return type(layer) is keras.layers.Activation and layer.activation.__name__ in FUSED_ACTIVATIONS
 
 
+def fixed_activation(layer: Any) -> str | None:
+    """The name of an activation whose kernel prescribes its output scale."""
+    if type(layer) is keras.layers.Softmax:
+        return "softmax" if layer.axis == -1 else None
+    if type(layer) is not keras.layers.Activation or layer.activation.__name__ not in FIXED_RANGES:
+        return None
+    return str(layer.activation.__name__)
+
+
 def has_activation(layer: Any) -> bool:
-    """Whether a convolution carries an activation inside."""
+    """Whether a linear layer carries an activation inside."""
     return type(layer) in LINEAR_LAYERS and layer.activation.__name__ != "linear"
+
+
+def feeds_only_a_join(graph: GraphView, name: str) -> bool:
+    """Whether all that becomes of this tensor, copies apart, is a part of one concatenation."""
+    follower = graph.only_consumer(name)
+    while follower is not None and is_pass_through(graph.layers[follower]):
+        follower = graph.only_consumer(follower)
+    return follower is not None and type(graph.layers[follower]) is keras.layers.Concatenate
+
+
+def range_owner(graph: GraphView, name: str) -> str | None:
+    """The layer whose quantizer gives a pass-through layer its range; None where a concatenation gives it later."""
+    source = graph.only_input(name)
+    while is_pass_through(graph.layers[source]) and not is_averaging(graph.layers[source]):
+        source = graph.only_input(source)
+    return None if placement(graph, source) in (None, Placement.NONE) else source
+
+
+def _unfused(graph: GraphView, name: str) -> bool:
+    """A transposed convolution, which fuses no ReLU, perhaps with its normalization."""
+    layer = graph.layers[name]
+    if type(layer) is keras.layers.BatchNormalization:
+        layer = graph.layers[graph.only_input(name)]
+    return type(layer) is keras.layers.Conv2DTranspose

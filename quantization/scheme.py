@@ -2,24 +2,47 @@
 
 from dataclasses import dataclass
 
-from mobile_seg.errors import UsageError
+from mobile_seg.errors import choose
+
+WEIGHTS = ("int8", "int8-per-tensor", "float16", "float32")
+"""Grids a weight can lie on; the integer ones are symmetric and narrow: -127..127."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """Integer widths of weights and activations.
+    """How weights and activations are stored.
 
-    Weights: symmetric, narrow range (-127..127 at 8 bits), one scale per output channel. Activations:
-    asymmetric, one scale per tensor, zero exactly representable. This is TFLite's int8 specification.
+    `weights`: one of `WEIGHTS`; `int8` has one scale per output channel. `activation_bits`: 8 (asymmetric,
+    zero exactly representable), 16 (symmetric, zero point 0), or None for float activations. This is
+    TFLite's quantization specification. `hard_swish_kernel`: whether the target has HARD_SWISH in these
+    integers; without it the function is computed from sums, clamps and products.
     """
 
     name: str
-    weight_bits: int
-    activation_bits: int
+    weights: str
+    activation_bits: int | None
+    hard_swish_kernel: bool = True
+    about: str = ""
 
 
-INT8 = Scheme("int8", weight_bits=8, activation_bits=8)
-SCHEMES = {scheme.name: scheme for scheme in (INT8,)}
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("int8", "int8", 8, about="weights per channel, activations per tensor: CPU, GPU and most NPUs"),
+        Scheme("int8-per-tensor", "int8-per-tensor", 8, about="one weight scale per layer, for NPUs without more"),
+        Scheme(
+            "int16x8",
+            "int8",
+            16,
+            hard_swish_kernel=False,  # the kernel knows int8 and float only
+            about="16-bit activations on int8 weights: near float accuracy, CPU and Ethos-U",
+        ),
+        Scheme("w8", "int8", None, about="int8 weights, float activations quantized on the fly by the CPU kernels"),
+        Scheme("float16", "float16", None, about="weights stored in half precision: GPU"),
+        Scheme("edgetpu", "int8", 8, hard_swish_kernel=False, about="int8, without what the Coral Edge TPU lacks"),
+    )
+}
+INT8 = SCHEMES["int8"]
 
 
 def find(name: str) -> Scheme:
@@ -28,6 +51,5 @@ def find(name: str) -> Scheme:
     Raises:
         UsageError: for an unknown name, listing the known ones.
     """
-    if name not in SCHEMES:
-        raise UsageError(f"scheme={name!r} is not known; choose from {', '.join(SCHEMES)}.")
+    choose("scheme", name, tuple(SCHEMES))
     return SCHEMES[name]

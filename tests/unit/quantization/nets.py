@@ -17,9 +17,11 @@ from mobile_seg.manifest import Manifest
 from mobile_seg.profiling.static import GraphFacts, inspect_tflite
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
-from mobile_seg.quantization.layers import FakeQuant, QuantConv2D, QuantDepthwiseConv2D
+from mobile_seg.quantization.fake_quant import FakeQuant
+from mobile_seg.quantization.linear import QuantDepthwiseConv2D, QuantLinear
 from mobile_seg.quantization.rewrite import insert_quantizers
-from mobile_seg.quantization.settle import settle_biases
+from mobile_seg.quantization.scheme import find
+from mobile_seg.quantization.settle import settle
 from mobile_seg.verify.keras_runner import KerasRunner
 from mobile_seg.verify.tflite_runner import TFLiteRunner
 
@@ -66,9 +68,9 @@ def manifest_of(model: keras.Model) -> Manifest:
     return keras_manifest(model, classes, palette, precision="float32", name=model.name)
 
 
-def calibrated(model: keras.Model) -> keras.Model:
+def calibrated(model: keras.Model, *, scheme: str = "int8", keep: dict[str, str] | None = None) -> keras.Model:
     """Rewrite and set the ranges on `images`."""
-    quantized = insert_quantizers(model)
+    quantized = insert_quantizers(model, scheme=find(scheme), keep=keep)
     calibrate(quantized, [images(size=model.input_shape[1:3]).astype(np.float32)])
     return quantized
 
@@ -88,11 +90,13 @@ class Comparison:
     bound: float
 
 
-def compare(model: keras.Model, *, settle: bool = False) -> Comparison:
+def compare(
+    model: keras.Model, *, settled: bool = True, scheme: str = "int8", keep: dict[str, str] | None = None
+) -> Comparison:
     """The whole way: rewrite, calibrate, deploy, convert, run in LiteRT, against the quantization-aware graph."""
-    quantized = calibrated(model)
-    if settle:
-        settle_biases(quantized)
+    quantized = calibrated(model, scheme=scheme, keep=keep)
+    if settled:
+        settle(quantized)
     converted = to_int8(quantized)
     reference = KerasRunner(quantized, manifest=manifest_of(quantized))
     candidate = TFLiteRunner(converted.content, manifest=converted.manifest)
@@ -127,7 +131,7 @@ def error_bound(quantized: keras.Model) -> float:
             step[name] = (high - low) / 255
             # The image is on its grid already: nothing to round, nothing lost.
             error[name] += 0.0 if layer.fixed_range else step[name]
-        elif isinstance(layer, (QuantConv2D, QuantDepthwiseConv2D)):
+        elif isinstance(layer, QuantLinear):
             kernel, _ = layer.deploy_weights()
             axes = (0, 1) if isinstance(layer, QuantDepthwiseConv2D) else (0, 1, 2)
             weight_step = np.abs(kernel).max() / 127

@@ -1,0 +1,133 @@
+"""Fake-quantized activations: a tensor rounded to the grid that an integer tensor of the same range can hold."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+RANGE_FLOOR = 1e-6
+"""Narrowest range, so that a tensor that is always zero still has a scale."""
+
+RANGES = ("average", "learned")
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class FakeQuant(keras.layers.Layer):
+    """Round a tensor to the grid of an integer tensor (arXiv:1712.05877, sec. 3).
+
+    8 bits: asymmetric. 16 bits: symmetric with zero point 0, as TFLite's 16x8 kernels demand. The range
+    always contains zero. `average` ranges follow each training batch's extremes, `r ← d·r + (1-d)·extreme`;
+    `learned` ones are trained by gradient (LSQ+, arXiv:2004.09576). The gradient passes unchanged inside
+    the range and is zero outside.
+
+    Args:
+        bits: width of the integer.
+        decay: `d` above.
+        ranges: `average` or `learned`.
+        fixed_range: (min, max) where the kernel or the input's bytes pin it, or None.
+        follows: name of the quantizer whose grid this one rounds to again (see `settle`), or None.
+    """
+
+    def __init__(
+        self,
+        bits: int = 8,
+        decay: float = 0.99,
+        ranges: str = "average",
+        fixed_range: tuple[float, float] | None = None,
+        follows: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bits, self.decay, self.ranges, self.follows = bits, decay, ranges, follows
+        self.fixed_range = tuple(fixed_range) if fixed_range else None
+        self.observer: Any = None
+        self.enabled = True
+
+    @property
+    def observes(self) -> bool:
+        """Whether its range is found from data."""
+        return self.fixed_range is None and self.follows is None
+
+    def build(self, input_shape: Any) -> None:
+        """Create the range's two scalars."""
+        low, high = self.fixed_range or (0.0, 1.0)
+        trained = self.observes and self.ranges == "learned"
+        make = keras.initializers.Constant
+        self.range_min = self.add_weight(shape=(), initializer=make(low), trainable=trained, name="range_min")
+        self.range_max = self.add_weight(shape=(), initializer=make(high), trainable=trained, name="range_max")
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Return `x` on the grid, same shape. With an `observer`, show it `x` and return it unchanged."""
+        if self.observer is not None:
+            self.observer(x)
+        if self.observer is not None or not self.enabled:
+            return x
+        if training and self.observes:
+            if self.ranges == "learned":
+                return self._with_learned_range(x)
+            self._follow(self.range_min, ops.minimum(ops.stop_gradient(ops.min(x)), 0.0))
+            self._follow(self.range_max, ops.maximum(ops.stop_gradient(ops.max(x)), RANGE_FLOOR))
+        low, high = self._limits()
+        return keras.quantizers.fake_quant_with_min_max_vars(
+            x, ops.stop_gradient(low), ops.stop_gradient(high), num_bits=self.bits, narrow_range=self.bits == 16
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape; without this Keras would trace the layer to learn it."""
+        return input_shape
+
+    def _limits(self) -> tuple[Any, Any]:
+        """The range as the grid has it. A learned one may have lost zero, or its sign."""
+        low, high = ops.convert_to_tensor(self.range_min), ops.convert_to_tensor(self.range_max)
+        if self.ranges == "learned" and self.observes:
+            low, high = ops.minimum(low, 0.0), ops.maximum(high, RANGE_FLOOR)
+        if self.bits == 16:
+            high = ops.maximum(high, -low)
+            low = -high
+        return low, high
+
+    def _with_learned_range(self, x: Any) -> Any:
+        """The same grid, written so that the gradient reaches the range, scaled as LSQ does (sec. 2.2)."""
+        levels = 2**self.bits - (2 if self.bits == 16 else 1)
+        low, high = self._limits()
+        gain = 1.0 / float(levels * max(_elements(x), 1)) ** 0.5
+        low, high = _scaled_gradient(low, gain), _scaled_gradient(high, gain)
+        scale = (high - low) / levels
+        zero = _round(-low / scale)
+        return (ops.clip(_round(x / scale) + zero, 0.0, float(levels)) - zero) * scale
+
+    def _follow(self, variable: Any, extreme: Any) -> None:
+        extreme = ops.cast(extreme, variable.dtype)
+        variable.assign(variable * self.decay + extreme * (1.0 - self.decay))
+
+    def set_range(self, low: float, high: float) -> None:
+        """Set the range; zero is always inside, and the range is never empty."""
+        self.range_min.assign(min(float(low), 0.0))
+        self.range_max.assign(max(float(high), RANGE_FLOOR))
+
+    def get_range(self) -> tuple[float, float]:
+        """Return (min, max) of the grid as it stands."""
+        low, high = self._limits()
+        return float(ops.convert_to_numpy(low)), float(ops.convert_to_numpy(high))
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras configuration."""
+        own = {name: getattr(self, name) for name in ("bits", "decay", "ranges", "fixed_range", "follows")}
+        return {**super().get_config(), **own}
+
+
+def _elements(x: Any) -> int:
+    """Elements of one sample."""
+    count = 1
+    for size in x.shape[1:]:
+        count *= int(size or 1)
+    return count
+
+
+def _scaled_gradient(value: Any, gain: float) -> Any:
+    return ops.stop_gradient(value * (1.0 - gain)) + value * gain
+
+
+def _round(value: Any) -> Any:
+    """Round half up, as the fake-quantization kernel does, with a gradient of one."""
+    return value + ops.stop_gradient(ops.floor(value + 0.5) - value)

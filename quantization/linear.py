@@ -1,0 +1,283 @@
+"""Quantization-aware linear layers: weights on their grid, batch normalization folded in."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from mobile_seg.quantization.fake_quant import RANGE_FLOOR
+
+LEVELS = 127.0
+"""Largest magnitude of a narrow 8-bit weight."""
+
+
+class QuantLinear:
+    """What the quantization-aware linear layers share; mixed in before the Keras layer.
+
+    Weights lie on the grid `weights` (see `scheme.WEIGHTS`). With `batch_norm`, scale and shift go on
+    training. While `batch_statistics` is true, training normalizes by each batch's own statistics, taken of
+    the quantized convolution's output, and updates the moving ones; afterwards, and for inference, the
+    moving ones are folded into kernel and bias (arXiv:1806.08342, sec. 3.2.2).
+
+    A `baked` layer is what is converted: a bias of its own and the weights' limits as constants, so that
+    the converter finds the grid in the graph.
+    """
+
+    channel_axes: tuple[int, ...]
+
+    def set_quantization(
+        self, *, weights: str, batch_norm: bool, epsilon: float, momentum: float, batch_statistics: bool, baked: bool
+    ) -> None:
+        """Keep the configuration; called by the constructors."""
+        self.weights_grid, self.batch_norm, self.epsilon, self.momentum = weights, batch_norm, epsilon, momentum
+        self.batch_statistics, self.baked = batch_statistics, baked
+        self.enabled = True
+
+    def build_quantization(self: Any) -> None:
+        """Create the normalization's variables, or the limits of a baked layer's weights."""
+        channels = int(np.prod([self.kernel.shape[axis] for axis in self.channel_axes]))
+        if self.batch_norm:
+            self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
+            self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
+            self.moving_mean = self.add_weight(
+                shape=(channels,), initializer="zeros", trainable=False, name="moving_mean"
+            )
+            self.moving_variance = self.add_weight(
+                shape=(channels,), initializer="ones", trainable=False, name="moving_variance"
+            )
+        if self.baked and self.weights_grid.startswith("int8"):
+            shape = () if self.weights_grid == "int8-per-tensor" else (channels,)
+            for name in ("weight_min", "weight_max"):
+                setattr(self, name, self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name))
+
+    def take_weights(self: Any, layer: Any, batch_norm: Any) -> None:
+        """Copy the weights of the float layers this one stands for."""
+        self.kernel.assign(layer.kernel)
+        if layer.use_bias:
+            self.bias.assign(layer.bias)
+        if batch_norm is not None:
+            if batch_norm.scale:
+                self.gamma.assign(batch_norm.gamma)
+            if batch_norm.center:
+                self.beta.assign(batch_norm.beta)
+            self.moving_mean.assign(batch_norm.moving_mean)
+            self.moving_variance.assign(batch_norm.moving_variance)
+
+    def call(self: Any, x: Any, training: bool | None = None) -> Any:
+        """The layer's function of `x`, on quantized weights."""
+        if training and self.batch_norm and self.batch_statistics:
+            return self.activation(self._normalized_by_batch(x))
+        kernel, bias = self.quantized()
+        y = self.linear(x, kernel)
+        return self.activation(y if bias is None else y + bias)
+
+    def folded(self: Any) -> tuple[Any, Any]:
+        """Return (kernel, bias) with the normalization folded in, not rounded; bias is None if there is none."""
+        bias = self.bias if self.use_bias else None
+        if not self.batch_norm:
+            return ops.convert_to_tensor(self.kernel), bias
+        factor = self._factor()
+        mean = self.moving_mean if bias is None else self.moving_mean - bias
+        return self.kernel * self._per_channel(factor), self.beta - mean * factor
+
+    def quantized(self: Any) -> tuple[Any, Any]:
+        """Return (kernel on its grid, bias)."""
+        kernel, bias = self.folded()
+        return self._on_grid(kernel), bias
+
+    def weight_scales(self: Any) -> np.ndarray:
+        """The size of one weight step, per output channel `[channels]`."""
+        kernel = ops.convert_to_numpy(self.folded()[0])
+        step = np.asarray(ops.convert_to_numpy(self._step(kernel)), np.float64)
+        channels = int(np.prod([kernel.shape[axis] for axis in self.channel_axes]))
+        return np.broadcast_to(step.reshape(-1), (channels,))
+
+    def bake(self: Any, source: "QuantLinear", factor: float = 1.0) -> None:
+        """Take the weights of `source` times `factor`, folded and on their grid, as they stand."""
+        kernel, bias = (None if value is None else ops.convert_to_numpy(value) for value in source.quantized())
+        self.kernel.assign(kernel * np.float32(factor))
+        self.bias.assign(np.zeros(self.bias.shape, np.float32) if bias is None else bias * np.float32(factor))
+        if self.weights_grid.startswith("int8"):
+            step = ops.convert_to_numpy(source._step(source.folded()[0])).reshape(self.weight_max.shape)
+            limit = step * np.float32(LEVELS * factor)
+            self.weight_min.assign(-limit)
+            self.weight_max.assign(limit)
+
+    def _normalized_by_batch(self: Any, x: Any) -> Any:
+        factor = self._factor()
+        # A channel whose scale is zero gives zero whatever its statistics; it must not divide by it.
+        safe = ops.where(ops.abs(factor) < RANGE_FLOOR, RANGE_FLOOR, factor)
+        spread = self._per_channel(ops.stop_gradient(safe))
+        y = self.linear(x, self._on_grid(self.kernel * spread) / spread)
+        if self.use_bias:
+            y = y + self.bias
+        mean, variance = ops.moments(y, axes=tuple(range(len(y.shape) - 1)))
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + ops.stop_gradient(batch) * (1.0 - self.momentum))
+        return ops.batch_normalization(
+            y, mean, variance, axis=-1, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
+        )
+
+    def _factor(self: Any) -> Any:
+        return self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
+
+    def _per_channel(self: Any, values: Any) -> Any:
+        """Values per output channel, in a shape that multiplies the kernel."""
+        shape = [1] * len(self.kernel.shape)
+        for axis in self.channel_axes:
+            shape[axis] = self.kernel.shape[axis]
+        return ops.reshape(values, shape)
+
+    def _step(self: Any, kernel: Any) -> Any:
+        """The size of one step, in a shape that divides the kernel: nothing is clipped."""
+        rank = len(kernel.shape)
+        kept = () if self.weights_grid == "int8-per-tensor" else self.channel_axes
+        axes = tuple(axis for axis in range(rank) if axis - rank not in kept)
+        return ops.maximum(ops.max(ops.abs(kernel), axis=axes, keepdims=True), RANGE_FLOOR) / LEVELS
+
+    def _on_grid(self: Any, kernel: Any) -> Any:
+        """Round weights to their grid with a straight-through gradient."""
+        if not self.enabled or self.weights_grid == "float32":
+            return kernel
+        if self.baked and self.weights_grid.startswith("int8"):
+            return self._baked(kernel)
+        if self.weights_grid == "float16":
+            rounded = ops.cast(ops.cast(kernel, "float16"), "float32")
+        else:
+            step = self._step(kernel)
+            rounded = ops.round(kernel / step) * step
+        # The bracket is exactly zero: the value is the grid's, to the last bit, and the gradient that of `kernel`.
+        return ops.stop_gradient(rounded) + (kernel - ops.stop_gradient(kernel))
+
+    def _baked(self: Any, kernel: Any) -> Any:
+        """The kernel through fake quantization, which the converter reads; both channel axes as one, the last."""
+        if self.weights_grid == "int8-per-tensor":
+            return _narrow(kernel, self.weight_min, self.weight_max, axis=None)
+        if len(self.channel_axes) == 1:
+            return _narrow(kernel, self.weight_min, self.weight_max, axis=self.channel_axes[0])
+        flat = ops.reshape(kernel, (*kernel.shape[:-2], -1))
+        return ops.reshape(_narrow(flat, self.weight_min, self.weight_max, axis=-1), kernel.shape)
+
+    def save_own_variables(self: Any, store: Any) -> None:
+        """Save every weight by name; Keras' own layers save kernel and bias only."""
+        for variable in (*self.trainable_variables, *self.non_trainable_variables):
+            store[variable.name] = variable
+
+    def load_own_variables(self: Any, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        for variable in (*self.trainable_variables, *self.non_trainable_variables):
+            variable.assign(store[variable.name])
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras configuration."""
+        own = {name: getattr(self, name) for name in QUANTIZATION if name != "weights"}
+        return {**super().get_config(), **own, "weights": self.weights_grid}  # type: ignore[misc]
+
+
+QUANTIZATION: dict[str, Any] = {
+    "weights": "int8",
+    "batch_norm": False,
+    "epsilon": 1e-3,
+    "momentum": 0.99,
+    "batch_statistics": False,
+    "baked": False,
+}
+"""What a quantization-aware layer is configured with beyond its Keras layer, and the defaults."""
+
+
+def _narrow(kernel: Any, low: Any, high: Any, *, axis: int | None) -> Any:
+    return keras.quantizers.fake_quant_with_min_max_vars(kernel, low, high, narrow_range=True, axis=axis)
+
+
+def _constructor(self: Any, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    own = {name: kwargs.pop(name, default) for name, default in QUANTIZATION.items()}
+    kind.__init__(self, *args, **kwargs)
+    self.set_quantization(**own)
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantConv2D(QuantLinear, keras.layers.Conv2D):
+    """Convolution, one weight scale per filter."""
+
+    channel_axes = (-1,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _constructor(self, keras.layers.Conv2D, args, kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the layer's weights and the quantization's."""
+        super().build(input_shape)
+        self.build_quantization()
+
+    def linear(self, x: Any, kernel: Any) -> Any:
+        """`[N, H, W, C]` → `[N, h, w, filters]`."""
+        return ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantDepthwiseConv2D(QuantLinear, keras.layers.DepthwiseConv2D):
+    """Depthwise convolution, one weight scale per output channel."""
+
+    channel_axes = (-2, -1)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _constructor(self, keras.layers.DepthwiseConv2D, args, kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the layer's weights and the quantization's."""
+        super().build(input_shape)
+        self.build_quantization()
+
+    def linear(self, x: Any, kernel: Any) -> Any:
+        """`[N, H, W, C]` → `[N, h, w, C * depth_multiplier]`."""
+        return ops.depthwise_conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantConv2DTranspose(QuantLinear, keras.layers.Conv2DTranspose):
+    """Transposed convolution, one weight scale per filter."""
+
+    channel_axes = (-2,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _constructor(self, keras.layers.Conv2DTranspose, args, kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the layer's weights and the quantization's."""
+        super().build(input_shape)
+        self.build_quantization()
+
+    def linear(self, x: Any, kernel: Any) -> Any:
+        """`[N, h, w, C]` → `[N, H, W, filters]`."""
+        return ops.conv_transpose(
+            x, kernel, list(self.strides), self.padding, self.output_padding, self.data_format, self.dilation_rate
+        )
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantDense(QuantLinear, keras.layers.Dense):
+    """Fully connected layer, one weight scale per unit."""
+
+    channel_axes = (-1,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _constructor(self, keras.layers.Dense, args, kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the layer's weights and the quantization's."""
+        super().build(input_shape)
+        self.build_quantization()
+
+    def linear(self, x: Any, kernel: Any) -> Any:
+        """`[N, ..., C]` → `[N, ..., units]`."""
+        return ops.matmul(x, kernel)
+
+
+TWINS: dict[type, type] = {
+    keras.layers.Conv2D: QuantConv2D,
+    keras.layers.DepthwiseConv2D: QuantDepthwiseConv2D,
+    keras.layers.Conv2DTranspose: QuantConv2DTranspose,
+    keras.layers.Dense: QuantDense,
+}
+"""The quantization-aware layer of each linear Keras layer."""
