@@ -145,10 +145,12 @@ def plain(model: keras.Model, translate: Translate) -> keras.Model:
     if all(isinstance(op, keras.layers.Layer) and not isinstance(op, keras.Model) for op in outer.operations):
         return outer
     inputs = _fresh_inputs(outer)
-    names = {operation.name for operation in outer.operations if not isinstance(operation, keras.Model)}
-    outputs = _Unfolding(translate, names).run(outer, inputs, prefix=None)
+    outputs = _Unfolding(translate, {operation.name for operation in outer.operations}).run(outer, inputs)
     history = [tensor._keras_history.operation.name for tensor in outer.outputs]
-    return _model(inputs, [named(*pair) for pair in zip(outputs, history, strict=True)], model.name)
+    for index, name in enumerate(history):
+        if name not in history[:index]:  # an inner model may give several outputs, and a name is given once
+            outputs[index] = named(outputs[index], name)
+    return _model(inputs, outputs, model.name)
 
 
 def made_by(tensor: Any) -> tuple[Any, Any]:
