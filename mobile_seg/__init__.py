@@ -5,8 +5,12 @@ The verbs are imported when first used: `import mobile_seg` alone loads nothing 
 
 from typing import TYPE_CHECKING, Any
 
+from mobile_seg.registration import register
+
 if TYPE_CHECKING:
     from mobile_seg.api import build, evaluate, export, predict, profile, quantize, train
+
+register()
 
 __all__ = ["build", "evaluate", "export", "predict", "profile", "quantize", "train"]
 

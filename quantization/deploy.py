@@ -8,11 +8,14 @@ import keras
 from mobile_seg.errors import UsageError
 from mobile_seg.graph import GraphView, call, copy_layer, rebuild, view
 from mobile_seg.layers import WeightedSum
+from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR, FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rewrite import is_quantized
 from mobile_seg.quantization.rules import is_pass_through
 from mobile_seg.quantization.settle import quantizer_of
+
+_PLAIN_KINDS = {twin: plain for plain, twin in ELEMENTWISE.items()}
 
 
 def deploy_graph(model: keras.Model) -> keras.Model:
@@ -45,6 +48,9 @@ def deploy_graph(model: keras.Model) -> keras.Model:
 
 
 def _copied(layer: Any, inputs: tuple[Any, ...]) -> Any:
+    plain = _PLAIN_KINDS.get(type(layer))
+    if plain is not None:
+        return call(plain.from_config(layer.get_config()), *inputs)
     copy = copy_layer(layer)
     output = call(copy, *inputs)
     copy.set_weights(layer.get_weights())

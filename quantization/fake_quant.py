@@ -17,8 +17,8 @@ class FakeQuant(keras.layers.Layer):
 
     8 bits: asymmetric. 16 bits: symmetric with zero point 0, as TFLite's 16x8 kernels demand. The range
     always contains zero. `average` ranges follow each training batch's extremes, `r ← d·r + (1-d)·extreme`;
-    `learned` ones are trained by gradient (LSQ+, arXiv:2004.09576). The gradient passes unchanged inside
-    the range and is zero outside.
+    `learned` ones are trained by gradient, through the rounding too as LSQ+ does (arXiv:2004.09576), from
+    where calibration put them. The gradient passes unchanged inside the range and is zero outside.
 
     Args:
         bits: width of the integer.
@@ -52,9 +52,12 @@ class FakeQuant(keras.layers.Layer):
         """Create the range's two scalars."""
         low, high = self.fixed_range or (0.0, 1.0)
         trained = self.observes and self.ranges == "learned"
-        make = keras.initializers.Constant
-        self.range_min = self.add_weight(shape=(), initializer=make(low), trainable=trained, name="range_min")
-        self.range_max = self.add_weight(shape=(), initializer=make(high), trainable=trained, name="range_max")
+        for name, value, bound in (("range_min", low, _below_zero), ("range_max", high, _above_zero)):
+            constant, constraint = keras.initializers.Constant(value), bound if trained else None
+            made = self.add_weight(
+                shape=(), initializer=constant, trainable=trained, constraint=constraint, name=name
+            )
+            setattr(self, name, made)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Return `x` on the grid, same shape. With an `observer`, show it `x` and return it unchanged."""
@@ -77,21 +80,26 @@ class FakeQuant(keras.layers.Layer):
         return input_shape
 
     def _limits(self) -> tuple[Any, Any]:
-        """The range as the grid has it. A learned one may have lost zero, or its sign."""
+        """The range as the grid has it."""
         low, high = ops.convert_to_tensor(self.range_min), ops.convert_to_tensor(self.range_max)
-        if self.ranges == "learned" and self.observes:
-            low, high = ops.minimum(low, 0.0), ops.maximum(high, RANGE_FLOOR)
         if self.bits == 16:
             high = ops.maximum(high, -low)
             low = -high
         return low, high
 
     def _with_learned_range(self, x: Any) -> Any:
-        """The same grid, written so that the gradient reaches the range, scaled as LSQ does (sec. 2.2)."""
+        """The same grid, written so that the gradient reaches the range's ends (PACT, arXiv:1805.06085, sec. 3).
+
+        An end acts on what it clips as a bias does, and learns at a bias's rate. LSQ's factor for the step
+        size (arXiv:1902.08153, sec. 2.2) is not for ends: by it they stand still, or, carried over to
+        them, are thrown about. An end on a side where nothing lies, as below a ReLU, gets no gradient:
+        zero serves it already.
+        """
         levels = 2**self.bits - (2 if self.bits == 16 else 1)
         low, high = self._limits()
-        gain = 1.0 / float(levels * max(_elements(x), 1)) ** 0.5
-        low, high = _scaled_gradient(low, gain), _scaled_gradient(high, gain)
+        if self.bits != 16:
+            low = ops.where(ops.min(x) < 0.0, low, ops.stop_gradient(low))
+            high = ops.where(ops.max(x) > 0.0, high, ops.stop_gradient(high))
         scale = (high - low) / levels
         zero = _round(-low / scale)
         return (ops.clip(_round(x / scale) + zero, 0.0, float(levels)) - zero) * scale
@@ -110,22 +118,24 @@ class FakeQuant(keras.layers.Layer):
         low, high = self._limits()
         return float(ops.convert_to_numpy(low)), float(ops.convert_to_numpy(high))
 
+    @property
+    def step(self) -> float:
+        """The size of one step."""
+        low, high = self.get_range()
+        return (high - low) / (2**self.bits - (2 if self.bits == 16 else 1))
+
     def get_config(self) -> dict[str, Any]:
         """Keras configuration."""
         own = {name: getattr(self, name) for name in ("bits", "decay", "ranges", "fixed_range", "follows")}
         return {**super().get_config(), **own}
 
 
-def _elements(x: Any) -> int:
-    """Elements of one sample."""
-    count = 1
-    for size in x.shape[1:]:
-        count *= int(size or 1)
-    return count
+def _below_zero(low: Any) -> Any:
+    return ops.minimum(low, 0.0)
 
 
-def _scaled_gradient(value: Any, gain: float) -> Any:
-    return ops.stop_gradient(value * (1.0 - gain)) + value * gain
+def _above_zero(high: Any) -> Any:
+    return ops.maximum(high, RANGE_FLOOR)
 
 
 def _round(value: Any) -> Any:

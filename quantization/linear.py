@@ -6,10 +6,22 @@ import keras
 import numpy as np
 from keras import ops
 
+from mobile_seg.quantization.arithmetic import requantized, snapped
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR
 
 LEVELS = 127.0
 """Largest magnitude of a narrow 8-bit weight."""
+
+
+QUANTIZATION: dict[str, Any] = {
+    "weights": "int8",
+    "batch_norm": False,
+    "epsilon": 1e-3,
+    "momentum": 0.99,
+    "batch_statistics": False,
+    "baked": False,
+}
+"""What a quantization-aware layer is configured with beyond its Keras layer, and the defaults."""
 
 
 class QuantLinear:
@@ -19,6 +31,9 @@ class QuantLinear:
     training. While `batch_statistics` is true, training normalizes by each batch's own statistics, taken of
     the quantized convolution's output, and updates the moving ones; afterwards, and for inference, the
     moving ones are folded into kernel and bias (arXiv:1806.08342, sec. 3.2.2).
+
+    Once `settle` has told it the steps of input and output, inference computes what the integer kernel
+    computes, to the bit; while training moves the ranges, `output_step` is 0 and it computes in floats.
 
     A `baked` layer is what is converted: a bias of its own and the weights' limits as constants, so that
     the converter finds the grid in the graph.
@@ -46,10 +61,14 @@ class QuantLinear:
             self.moving_variance = self.add_weight(
                 shape=(channels,), initializer="ones", trainable=False, name="moving_variance"
             )
-        if self.baked and self.weights_grid.startswith("int8"):
-            shape = () if self.weights_grid == "int8-per-tensor" else (channels,)
-            for name in ("weight_min", "weight_max"):
-                setattr(self, name, self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name))
+        if not self.weights_grid.startswith("int8"):
+            return
+        shape = () if self.weights_grid == "int8-per-tensor" else (channels,)
+        shapes = {"weight_min": shape, "weight_max": shape}
+        if not self.baked:
+            shapes = {"input_step": (), "weight_step": shape, "output_step": ()}
+        for name, one in shapes.items():
+            setattr(self, name, self.add_weight(shape=one, initializer="zeros", trainable=False, name=name))
 
     def take_weights(self: Any, layer: Any, batch_norm: Any) -> None:
         """Copy the weights of the float layers this one stands for."""
@@ -66,11 +85,35 @@ class QuantLinear:
 
     def call(self: Any, x: Any, training: bool | None = None) -> Any:
         """The layer's function of `x`, on quantized weights."""
+        if training and self.has_steps:
+            self.output_step.assign(0.0)
         if training and self.batch_norm and self.batch_statistics:
             return self.activation(self._normalized_by_batch(x))
-        kernel, bias = self.quantized()
-        y = self.linear(x, kernel)
+        kernel, bias = self.folded()
+        if self.has_steps and self.enabled and not training:
+            return self.activation(self._in_integers(x, kernel, bias))
+        y = self.linear(x, self._on_grid(kernel))
         return self.activation(y if bias is None else y + bias)
+
+    @property
+    def has_steps(self: Any) -> bool:
+        """Whether this layer computes with integers once it is settled."""
+        return self.weights_grid.startswith("int8") and not self.baked
+
+    def _in_integers(self: Any, x: Any, kernel: Any, bias: Any) -> Any:
+        """What the kernel computes: sums of integers, exact in floats below 2^24 in any order, requantized.
+
+        Unsettled, only the weights are integers and nothing is rounded behind them.
+        """
+        settled = self.output_step > 0.0
+        step = ops.where(settled, self._per_channel(self.weight_step), self._step(kernel))
+        unit, out = ops.where(settled, self.input_step, 1.0), ops.where(settled, self.output_step, 1.0)
+        total = self.linear(ops.where(settled, ops.round(x / unit), x), ops.round(kernel / step))
+        product = unit * ops.reshape(step, (-1,))
+        if bias is not None:
+            bias = bias / product
+            total = total + ops.where(settled, ops.round(bias), bias)
+        return ops.where(settled, requantized(total, product / out, out), total * product)
 
     def folded(self: Any) -> tuple[Any, Any]:
         """Return (kernel, bias) with the normalization folded in, not rounded; bias is None if there is none."""
@@ -86,23 +129,38 @@ class QuantLinear:
         kernel, bias = self.folded()
         return self._on_grid(kernel), bias
 
-    def weight_scales(self: Any) -> np.ndarray:
-        """The size of one weight step, per output channel `[channels]`."""
-        kernel = ops.convert_to_numpy(self.folded()[0])
-        step = np.asarray(ops.convert_to_numpy(self._step(kernel)), np.float64)
-        channels = int(np.prod([kernel.shape[axis] for axis in self.channel_axes]))
-        return np.broadcast_to(step.reshape(-1), (channels,))
+    def weight_steps(self: Any) -> np.ndarray:
+        """The size of one weight step: `[channels]`, or one for all; what the artifact holds."""
+        return snapped(ops.convert_to_numpy(self._step(self.folded()[0]))).reshape(self.weight_step.shape)
 
-    def bake(self: Any, source: "QuantLinear", factor: float = 1.0) -> None:
-        """Take the weights of `source` times `factor`, folded and on their grid, as they stand."""
-        kernel, bias = (None if value is None else ops.convert_to_numpy(value) for value in source.quantized())
-        self.kernel.assign(kernel * np.float32(factor))
-        self.bias.assign(np.zeros(self.bias.shape, np.float32) if bias is None else bias * np.float32(factor))
+    def settle(self: Any, input_step: float, output_step: float | None) -> bool:
+        """Put the bias on the accumulator's grid; with an output step, compute as the kernel does from now on.
+
+        Returns whether there was a bias.
+        """
+        self.weight_step.assign(steps := self.weight_steps())
+        self.input_step.assign(input_step)
+        self.output_step.assign(output_step or 0.0)
+        if not (self.batch_norm or self.use_bias):
+            return False
+        bias = ops.convert_to_numpy(self.folded()[1]).astype(np.float64)
+        grid = np.float64(np.float32(input_step)) * steps
+        target = self.beta if self.batch_norm else self.bias
+        target.assign(ops.convert_to_numpy(target) + (np.round(bias / grid) * grid - bias).astype(np.float32))
+        return True
+
+    def bake(self: Any, source: Any, factor: float = 1.0) -> None:
+        """Take the weights of `source` times `factor`, folded and on their grid."""
+        kernel, bias = (None if value is None else ops.convert_to_numpy(value) for value in source.folded())
+        factor = np.float32(factor)
         if self.weights_grid.startswith("int8"):
-            step = ops.convert_to_numpy(source._step(source.folded()[0])).reshape(self.weight_max.shape)
-            limit = step * np.float32(LEVELS * factor)
-            self.weight_min.assign(-limit)
-            self.weight_max.assign(limit)
+            steps = source.weight_steps()
+            step = ops.convert_to_numpy(source._per_channel(steps))
+            kernel = np.round(kernel / step) * step
+            self.weight_max.assign(np.float32(LEVELS) * steps * factor)
+            self.weight_min.assign(np.float32(-LEVELS) * steps * factor)
+        self.kernel.assign(kernel * factor)
+        self.bias.assign(np.zeros(self.bias.shape, np.float32) if bias is None else bias * factor)
 
     def _normalized_by_batch(self: Any, x: Any) -> Any:
         factor = self._factor()
@@ -123,8 +181,10 @@ class QuantLinear:
         return self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
 
     def _per_channel(self: Any, values: Any) -> Any:
-        """Values per output channel, in a shape that multiplies the kernel."""
+        """Values per output channel, or one for all, in a shape that multiplies the kernel."""
         shape = [1] * len(self.kernel.shape)
+        if not len(values.shape):
+            return ops.reshape(values, shape)
         for axis in self.channel_axes:
             shape[axis] = self.kernel.shape[axis]
         return ops.reshape(values, shape)
@@ -175,109 +235,5 @@ class QuantLinear:
         return {**super().get_config(), **own, "weights": self.weights_grid}  # type: ignore[misc]
 
 
-QUANTIZATION: dict[str, Any] = {
-    "weights": "int8",
-    "batch_norm": False,
-    "epsilon": 1e-3,
-    "momentum": 0.99,
-    "batch_statistics": False,
-    "baked": False,
-}
-"""What a quantization-aware layer is configured with beyond its Keras layer, and the defaults."""
-
-
 def _narrow(kernel: Any, low: Any, high: Any, *, axis: int | None) -> Any:
     return keras.quantizers.fake_quant_with_min_max_vars(kernel, low, high, narrow_range=True, axis=axis)
-
-
-def _constructor(self: Any, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    own = {name: kwargs.pop(name, default) for name, default in QUANTIZATION.items()}
-    kind.__init__(self, *args, **kwargs)
-    self.set_quantization(**own)
-
-
-@keras.saving.register_keras_serializable(package="mobile_seg")
-class QuantConv2D(QuantLinear, keras.layers.Conv2D):
-    """Convolution, one weight scale per filter."""
-
-    channel_axes = (-1,)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _constructor(self, keras.layers.Conv2D, args, kwargs)
-
-    def build(self, input_shape: Any) -> None:
-        """Create the layer's weights and the quantization's."""
-        super().build(input_shape)
-        self.build_quantization()
-
-    def linear(self, x: Any, kernel: Any) -> Any:
-        """`[N, H, W, C]` → `[N, h, w, filters]`."""
-        return ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
-
-
-@keras.saving.register_keras_serializable(package="mobile_seg")
-class QuantDepthwiseConv2D(QuantLinear, keras.layers.DepthwiseConv2D):
-    """Depthwise convolution, one weight scale per output channel."""
-
-    channel_axes = (-2, -1)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _constructor(self, keras.layers.DepthwiseConv2D, args, kwargs)
-
-    def build(self, input_shape: Any) -> None:
-        """Create the layer's weights and the quantization's."""
-        super().build(input_shape)
-        self.build_quantization()
-
-    def linear(self, x: Any, kernel: Any) -> Any:
-        """`[N, H, W, C]` → `[N, h, w, C * depth_multiplier]`."""
-        return ops.depthwise_conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
-
-
-@keras.saving.register_keras_serializable(package="mobile_seg")
-class QuantConv2DTranspose(QuantLinear, keras.layers.Conv2DTranspose):
-    """Transposed convolution, one weight scale per filter."""
-
-    channel_axes = (-2,)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _constructor(self, keras.layers.Conv2DTranspose, args, kwargs)
-
-    def build(self, input_shape: Any) -> None:
-        """Create the layer's weights and the quantization's."""
-        super().build(input_shape)
-        self.build_quantization()
-
-    def linear(self, x: Any, kernel: Any) -> Any:
-        """`[N, h, w, C]` → `[N, H, W, filters]`."""
-        return ops.conv_transpose(
-            x, kernel, list(self.strides), self.padding, self.output_padding, self.data_format, self.dilation_rate
-        )
-
-
-@keras.saving.register_keras_serializable(package="mobile_seg")
-class QuantDense(QuantLinear, keras.layers.Dense):
-    """Fully connected layer, one weight scale per unit."""
-
-    channel_axes = (-1,)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _constructor(self, keras.layers.Dense, args, kwargs)
-
-    def build(self, input_shape: Any) -> None:
-        """Create the layer's weights and the quantization's."""
-        super().build(input_shape)
-        self.build_quantization()
-
-    def linear(self, x: Any, kernel: Any) -> Any:
-        """`[N, ..., C]` → `[N, ..., units]`."""
-        return ops.matmul(x, kernel)
-
-
-TWINS: dict[type, type] = {
-    keras.layers.Conv2D: QuantConv2D,
-    keras.layers.DepthwiseConv2D: QuantDepthwiseConv2D,
-    keras.layers.Conv2DTranspose: QuantConv2DTranspose,
-    keras.layers.Dense: QuantDense,
-}
-"""The quantization-aware layer of each linear Keras layer."""

@@ -8,10 +8,12 @@ import keras
 import numpy as np
 
 from mobile_seg.errors import UsageError, choose
-from mobile_seg.graph import GraphView, call, copy_layer, rebuild, view
+from mobile_seg.graph import GraphView, call, rebuild, view
 from mobile_seg.quantization import limits
+from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import RANGES, FakeQuant
-from mobile_seg.quantization.linear import TWINS, QuantLinear
+from mobile_seg.quantization.linear import QuantLinear
+from mobile_seg.quantization.linear_layers import TWINS
 from mobile_seg.quantization.lower import lower
 from mobile_seg.quantization.rules import (
     FIXED_RANGES,
@@ -155,9 +157,11 @@ class _Plan:
             return output
         if type(layer) is keras.layers.BatchNormalization:
             return inputs[0]
-        copy = copy_layer(layer, dtype=_COMPUTE)
+        kind = ELEMENTWISE.get(type(layer), type(layer))
+        copy = kind.from_config({**layer.get_config(), "dtype": _COMPUTE})
         output = call(copy, *inputs)
-        copy.set_weights(layer.get_weights())
+        if weights := layer.get_weights():
+            copy.set_weights(weights)
         return output
 
 

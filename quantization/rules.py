@@ -12,7 +12,7 @@ import keras
 
 from mobile_seg.graph import GraphView
 from mobile_seg.layers import SpaceToDepth, WeightedSum
-from mobile_seg.quantization.linear import TWINS
+from mobile_seg.quantization.linear_layers import TWINS
 
 LINEAR_LAYERS = tuple(TWINS)
 COPYING_LAYERS = (

@@ -2,26 +2,39 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from mobile_seg.graph import GraphView, view
+from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
+from mobile_seg.quantization.arithmetic import snapped_range
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
-from mobile_seg.quantization.rules import is_pass_through
+from mobile_seg.quantization.rules import is_fused_activation, is_pass_through
 
 
 def settle(model: keras.Model) -> int:
-    """Make followers' ranges and folded biases what the integer kernels use; return how many biases changed.
+    """Make ranges, steps and biases what the integer kernels use; return how many biases were rounded.
 
     The kernel adds the bias to integer products, so its step is input scale times weight scale, per
     channel (TFLite int8 specification). Left unrounded, the converter rounds it: an error of about a
     hundredth of an output step, which tips about one activation in a hundred to its neighbour, layer
     after layer. Rounding it here first makes the trained graph and the artifact the same.
     """
-    sync_ranges(model)
     freeze_batch_norm(model)
+    for layer in model.layers:
+        if isinstance(layer, FakeQuant) and layer.observes and layer.bits == 8:
+            layer.set_range(*snapped_range(*layer.get_range()))
+    sync_ranges(model)
     graph = view(model)
-    return sum(_settle_bias(graph, name) for name in graph.order)
+    return sum(_settle_layer(graph, name) for name in graph.order)
+
+
+def unsettle(model: keras.Model) -> None:
+    """Compute in floats again: ranges are about to change, or to be switched off."""
+    for layer in model.layers:
+        if isinstance(layer, QuantLinear) and layer.has_steps:
+            layer.output_step.assign(0.0)
+        elif isinstance(layer, tuple(ELEMENTWISE.values())):
+            layer.steps.assign(np.zeros(layer.steps.shape, np.float32))
 
 
 def sync_ranges(model: keras.Model) -> None:
@@ -57,18 +70,28 @@ def quantizer_of(graph: GraphView, name: str) -> FakeQuant | None:
     return layer if isinstance(layer, FakeQuant) else None
 
 
-def _settle_bias(graph: GraphView, name: str) -> bool:
+def _settle_layer(graph: GraphView, name: str) -> bool:
+    """Tell a layer the steps of its inputs and its output, where all have 8 bits; whether a bias was rounded."""
     layer = graph.layers[name]
-    if not isinstance(layer, QuantLinear) or not (layer.batch_norm or layer.use_bias):
+    linear = isinstance(layer, QuantLinear) and layer.has_steps
+    if not linear and type(layer) not in ELEMENTWISE.values():
         return False
-    source = quantizer_of(graph, graph.only_input(name))
-    if source is None or not layer.weights_grid.startswith("int8"):
-        return False
-    low, high = source.get_range()
-    input_scale = np.float64(high - low) / (2**source.bits - (2 if source.bits == 16 else 1))
-    bias = ops.convert_to_numpy(layer.folded()[1]).astype(np.float64)
-    step = input_scale * layer.weight_scales()
-    rounded = np.round(bias / step) * step
-    target = layer.beta if layer.batch_norm else layer.bias
-    target.assign(ops.convert_to_numpy(target) + (rounded - bias).astype(np.float32))
-    return True
+    sources = [quantizer_of(graph, source) for source in graph.inputs[name]]
+    output = _quantizer_behind(graph, name)
+    exact = all(quantizer is not None and quantizer.bits == 8 for quantizer in (*sources, output))
+    if linear:
+        return sources[0] is not None and layer.settle(sources[0].step, output.step if exact and output else None)
+    if exact:
+        layer.steps.assign([quantizer.step for quantizer in (*sources, output) if quantizer])
+    return False
+
+
+def _quantizer_behind(graph: GraphView, name: str) -> FakeQuant | None:
+    """The quantizer whose grid a kernel writes its output on: behind clamps, copies and joins that alone read it."""
+    follower = graph.only_consumer(name)
+    while follower is not None and not isinstance(graph.layers[follower], FakeQuant):
+        layer = graph.layers[follower]
+        if not (is_fused_activation(layer) or is_pass_through(layer) or isinstance(layer, keras.layers.Concatenate)):
+            return None
+        follower = graph.only_consumer(follower)
+    return None if follower is None else graph.layers[follower]

@@ -48,10 +48,6 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
     """
     import keras
 
-    import mobile_seg.layers
-    import mobile_seg.quantization.fake_quant
-    import mobile_seg.quantization.linear  # noqa: F401  these register our layers
-
     try:
         # Keras seeks inside the archive, past its checksums: damaged weights would load without a word.
         with zipfile.ZipFile(path) as archive:

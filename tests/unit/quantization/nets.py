@@ -18,7 +18,8 @@ from mobile_seg.profiling.static import GraphFacts, inspect_tflite
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.linear import QuantDepthwiseConv2D, QuantLinear
+from mobile_seg.quantization.linear import QuantLinear
+from mobile_seg.quantization.linear_layers import QuantDepthwiseConv2D
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.scheme import find
 from mobile_seg.quantization.settle import settle

@@ -1,0 +1,112 @@
+"""The arithmetic of TFLite's 8-bit CPU kernels (XNNPACK), in floats and int32, to the bit.
+
+A deep network amplifies a single step that fell to the other side of a tie: a graph that only nearly
+computes what its file computes says little about it. What is written here follows XNNPACK's reference
+code: fp32 requantization of products, fixed-point sums.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+MANTISSA = 16
+"""Bits kept of a step. Times an 8-bit integer it still fits float32's 24: ranges, steps and grids are then exact,
+in whatever order anyone computes one from the other."""
+
+
+def snapped(step: Any) -> np.ndarray:
+    """The next larger step of few bits, float32; at most 1 part in 32768 larger, so that nothing is clipped."""
+    step = np.asarray(step, np.float64)
+    unit = np.exp2(np.floor(np.log2(step)) - (MANTISSA - 1))
+    return np.asarray(np.ceil(step / unit) * unit, np.float32)
+
+
+def snapped_range(low: float, high: float) -> tuple[float, float]:
+    """The 8-bit range of a snapped step that holds [low, high], zero on the grid."""
+    step = float(snapped((high - low) / 255))
+    zero_point = float(np.clip(np.round(-low / step), 0, 255))
+    return -zero_point * step, (255.0 - zero_point) * step
+
+
+def requantized(total: Any, scale: Any, step: Any) -> Any:
+    """Accumulators as values on a grid of `step`: one float32 product, ties to even."""
+    return ops.round(total * scale) * step
+
+
+class _Settled:
+    """What the elementwise layers share: the steps of inputs and output, zero until `settle` sets them."""
+
+    def build(self: Any, input_shape: Any) -> None:
+        """Create the steps `[inputs + 1]`."""
+        super().build(input_shape)  # type: ignore[misc]
+        count = len(input_shape) if isinstance(input_shape[0], (list, tuple)) else 1
+        self.steps = self.add_weight(shape=(count + 1,), initializer="zeros", trainable=False, name="steps")
+
+    def call(self: Any, inputs: Any, training: bool | None = None) -> Any:
+        """The float function while training or unsettled; then what the kernel computes."""
+        y = super().call(inputs)  # type: ignore[misc]
+        if training:
+            self.steps.assign(ops.zeros_like(self.steps))
+            return y
+        settled = self.steps[-1] > 0.0
+        return ops.where(settled, self.in_integers(inputs, ops.where(settled, self.steps, 1.0)), y)
+
+    def save_own_variables(self: Any, store: Any) -> None:
+        """Save the steps."""
+        store["steps"] = self.steps
+
+    def load_own_variables(self: Any, store: Any) -> None:
+        """Load the steps."""
+        self.steps.assign(store["steps"])
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantAdd(_Settled, keras.layers.Add):
+    """Sum of two tensors."""
+
+    sign = 1
+
+    def in_integers(self, inputs: Any, steps: Any) -> Any:
+        """Fixed point: multipliers of 21 bits for the larger input, one rounding shift (XNNPACK qs8-vadd)."""
+        factors = [steps[0] / steps[2], steps[1] / steps[2]]
+        largest = ops.maximum(*factors)
+        shift = 20 - ops.cast(ops.floor(ops.log2(largest) + 1e-7), "int32")
+        one = ops.ones_like(shift)
+        unit = ops.cast(ops.left_shift(one, shift), "float32")
+        integers = [
+            ops.cast(ops.round(x / step), "int32") for x, step in zip(inputs, (steps[0], steps[1]), strict=True)
+        ]
+        multipliers = [ops.cast(ops.round(factor * unit), "int32") for factor in factors]
+        total = integers[0] * multipliers[0] + self.sign * integers[1] * multipliers[1]
+        total = ops.right_shift(total + ops.left_shift(one, shift - 1), shift)
+        return ops.cast(total, "float32") * steps[2]
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantSubtract(QuantAdd, keras.layers.Subtract):
+    """Difference of two tensors: a sum with the second multiplier negative."""
+
+    sign = -1
+
+    def _merge_function(self, inputs: Any) -> Any:
+        return ops.subtract(*inputs)
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantMultiply(_Settled, keras.layers.Multiply):
+    """Product of two tensors."""
+
+    def in_integers(self, inputs: Any, steps: Any) -> Any:
+        """One integer product, requantized."""
+        product = ops.round(inputs[0] / steps[0]) * ops.round(inputs[1] / steps[1])
+        return requantized(product, steps[0] * steps[1] / steps[2], steps[2])
+
+
+TWINS: dict[type, type] = {
+    keras.layers.Add: QuantAdd,
+    keras.layers.Subtract: QuantSubtract,
+    keras.layers.Multiply: QuantMultiply,
+}
+"""The elementwise Keras layers that integer kernels compute otherwise than floats, and their twins."""
