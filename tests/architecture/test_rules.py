@@ -16,7 +16,13 @@ else:
 
 SOURCES = rules.package_sources()
 
-IMPORT_NAMES = {"cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml", "ai_edge_litert": "ai-edge-litert"}
+IMPORT_NAMES = {
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "ai_edge_litert": "ai-edge-litert",
+    "tensorflow_model_optimization": "tensorflow-model-optimization",
+}
 
 
 def declared_distributions() -> set[str]:
@@ -118,6 +124,20 @@ def test_an_exception_is_still_needed(exception: tuple[str, str], monkeypatch: p
 def test_tensorflow_is_found_where_training_happens_only(text: str) -> None:
     assert len(rules.tensorflow_imports(package(models__spinenet=text))) == 1
     assert rules.tensorflow_imports(package(converters__tflite=text)) == []
+
+
+def test_the_bridge_imports_tensorflow_where_it_is_called_for_only() -> None:
+    inside, outside = "def f():\n    import tensorflow as tf", "import tensorflow as tf\ndef f():\n    pass"
+    assert rules.tensorflow_imports(package(quantization__tfmot_train=inside)) == []
+    assert len(rules.tensorflow_imports(package(quantization__tfmot_train=outside))) == 1
+    assert len(rules.tensorflow_imports(package(quantization__rewrite=inside))) == 1
+
+
+def test_the_bridge_needs_its_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in rules.TENSORFLOW_ONLY:
+        monkeypatch.setattr(rules, "TENSORFLOW_ONLY", tuple(m for m in rules.TENSORFLOW_ONLY if m != module))
+        assert rules.tensorflow_imports(SOURCES), f"{module} no longer imports TensorFlow; take it off the list"
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("text", ["print('done')", "import sys\nsys.exit(1)", "raise SystemExit(1)"])
