@@ -21,6 +21,7 @@ from mobile_seg.quantization.rules import (
     Placement,
     fixed_activation,
     is_input,
+    is_joined_branch,
     is_rescaled_input,
     placement,
     range_owner,
@@ -71,10 +72,14 @@ def is_quantized(model: keras.Model) -> bool:
 
 
 def units(graph: GraphView) -> dict[str, tuple[str, ...]]:
-    """What is quantized as one: the layer whose output gets the quantizer → it and all that is fused before it."""
+    """What is quantized as one: the layer whose output gets the quantizer → it and all that is fused before it.
+
+    A branch of a concatenation is one as well, though its range is that of the joined tensor.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for name in graph.order:
-        if placement(graph, name) is not Placement.QUANTIZE:
+        place = placement(graph, name)
+        if place is not Placement.QUANTIZE and not (place is Placement.NONE and is_joined_branch(graph, name)):
             continue
         members = [name]
         while not is_input(graph, members[0]) and len(sources := graph.inputs[members[0]]) == 1:
@@ -100,6 +105,8 @@ def _kept_units(graph: GraphView, keep: dict[str, str]) -> dict[str, str]:
             raise UsageError(f"keep names {name}, which is no layer with a range of its own; see --analyze for a list.")
         if raised == "float" and not any(type(graph.layers[member]) in LINEAR_LAYERS for member in members[name]):
             raise UsageError(f"keep leaves {name} in float, which has no weights; raise it to int16x8.")
+        if raised == "int16x8" and is_joined_branch(graph, members[name][-1]):
+            raise UsageError(f"keep gives {name} 16 bits, which shares a concatenation's range; raise that one.")
         kept.update(dict.fromkeys(members[name], raised))
     return kept
 

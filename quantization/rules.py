@@ -86,7 +86,7 @@ def prescribed(graph: GraphView, name: str) -> Placement | None:
 
 def joined(graph: GraphView, name: str) -> Placement | None:
     """Concatenation copies integers, so a branch that only feeds one shares the range of the joined tensor."""
-    return Placement.NONE if is_computed(graph.layers[name]) and feeds_only_a_join(graph, name) else None
+    return Placement.NONE if is_joined_branch(graph, name) else None
 
 
 def computed(graph: GraphView, name: str) -> Placement | None:
@@ -184,6 +184,11 @@ def fixed_activation(layer: Any) -> str | None:
 def has_activation(layer: Any) -> bool:
     """Whether a linear layer carries an activation inside."""
     return type(layer) in LINEAR_LAYERS and layer.activation.__name__ != "linear"
+
+
+def is_joined_branch(graph: GraphView, name: str) -> bool:
+    """Whether a layer's values become a part of one concatenation and nothing else."""
+    return is_computed(graph.layers[name]) and feeds_only_a_join(graph, name)
 
 
 def feeds_only_a_join(graph: GraphView, name: str) -> bool:

@@ -24,6 +24,13 @@ class Scheme:
     hard_swish_kernel: bool = True
     about: str = ""
 
+    @property
+    def precision(self) -> str:
+        """What an artifact of this scheme is: `int8`, `int16x8`, `w8` or `float16`."""
+        if self.activation_bits is None:
+            return "w8" if self.weights.startswith("int8") else self.weights
+        return "int8" if self.activation_bits == 8 else "int16x8"
+
 
 SCHEMES = {
     scheme.name: scheme
