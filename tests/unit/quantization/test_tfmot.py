@@ -36,15 +36,18 @@ def extra() -> tuple[Any, Any]:
 
 
 def randomize(model: keras.Model) -> keras.Model:
-    """Weights that training could have left; a normalization that is not the identity."""
+    """Weights that training could have left, the same every time; a normalization that is not the identity."""
     rng = np.random.default_rng(0)
     for variable in model.variables:
         if "seed" in variable.path:
             continue
         shape, kind = tuple(variable.shape), variable.path.rsplit("/")[-1]
-        if kind in ("gamma", "moving_variance"):
+        if kind == "kernel":
+            fan_in = np.prod(shape[:2] if "depthwise" in variable.path else shape[:-1])
+            variable.assign(rng.normal(0.0, 1.5 / np.sqrt(fan_in), shape))
+        elif kind in ("gamma", "moving_variance"):
             variable.assign(rng.uniform(0.5, 1.5, shape))
-        elif kind != "kernel":
+        else:
             variable.assign(rng.normal(0.0, 0.3, shape))
     return model
 
