@@ -4,6 +4,7 @@
 #   make test         what CI runs
 #   make test-slow    the long tests
 #   make lint         ruff and mypy only
+#   make docs         rewrite the generated pages of docs/
 #   make format       rewrite the sources in the house format
 #   make clean        remove everything that make made; runs/ stays
 
@@ -19,7 +20,7 @@ SOURCES := pyproject.toml $(shell find mobile_seg converters quantization \
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-slow lint format wheel-smoke clean
+.PHONY: quickstart test test-slow lint docs format wheel-smoke clean
 
 # Nothing on the caller's path, the checkout included, may shadow the installed package.
 export PYTHONSAFEPATH := 1
@@ -41,6 +42,9 @@ lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	cd tests && ../$(VENV)/bin/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p mobile_seg
+
+docs: $(VENV)/dev.stamp
+	$(VENV)/bin/python docs/generate.py
 
 format: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check --fix .
