@@ -76,22 +76,14 @@ def train(
         MobileSegError: if the loss is no longer a number.
         MissingExtraError: if the extra is not installed.
     """
-    tf_keras, tfmot = load_extra()
+    _, tfmot = load_extra()
     import tensorflow as tf
 
-    variables = model.trainable_variables
-    optimizer = _optimizer(tf_keras, schedule, variables, undecayed)
+    step, optimizer = stepper(model, schedule, loss=loss, undecayed=undecayed)
     # Does nothing for a model without pruning wrappers.
     masks = tfmot.sparsity.keras.UpdatePruningStep()
     masks.set_model(model)
     masks.on_train_begin()
-
-    @tf.function
-    def step(images: Any, labels: Any) -> Any:
-        with tf.GradientTape() as tape:
-            value = loss(labels, model(images, training=True))
-        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
-        return value
 
     history, seconds, recent = [], [], []
     begun = time.perf_counter()
@@ -108,11 +100,35 @@ def train(
             recent.clear()
             if progress:
                 progress(done, schedule.steps, f"tfmot loss {value:.3f}")
-    optimizer.finalize_variable_values(variables)
+    optimizer.finalize_variable_values(model.trainable_variables)
     # TF-MOT notes weight ranges, clusters and masks when it sees weights in training: show it the averages.
     model(tf.convert_to_tensor(images, tf.float32), training=True)
     masks.on_epoch_end(batch=-1)
     return Trained(tuple(history), statistics.median(seconds[1:]) if len(seconds) > 1 else None)
+
+
+def stepper(
+    model: Any, schedule: Schedule, *, loss: Callable[[Any, Any], Any], undecayed: Sequence[str] = ()
+) -> tuple[Callable[[Any, Any], Any], Any]:
+    """Return `step(images, labels)` → loss, which trains `model` by one step, and its optimizer.
+
+    Raises:
+        MissingExtraError: if the extra is not installed.
+    """
+    tf_keras, _ = load_extra()
+    import tensorflow as tf
+
+    variables = model.trainable_variables
+    optimizer = _optimizer(tf_keras, schedule, variables, undecayed)
+
+    @tf.function
+    def step(images: Any, labels: Any) -> Any:
+        with tf.GradientTape() as tape:
+            value = loss(labels, model(images, training=True))
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value
+
+    return step, optimizer
 
 
 def _optimizer(tf_keras: Any, schedule: Schedule, variables: Sequence[Any], undecayed: Sequence[str]) -> Any:
