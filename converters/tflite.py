@@ -31,12 +31,12 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
     """Convert a functional Keras model.
 
     Args:
-        model: image `[N, H, W, 3]` float 0..255 → logits `[N, h, w, C]`; for int8 the deploy graph of a
-            quantization-aware model (`integer_graph` true).
+        model: image `[N, H, W, 3]` float 0..255 → logits `[N, h, w, C]`; for int8, int16x8 and w8 the deploy
+            graph of a quantization-aware model (`integer_graph` true), for float16 that or a float model.
         manifest: of the Keras model; the artifact's is derived from it.
 
     Raises:
-        UsageError: for int8 without quantizers, or on a backend other than TensorFlow.
+        UsageError: for integers without quantizers or float32 with them, or on a backend other than TensorFlow.
         ArtifactError: if the converter fails, with its reason.
     """
     if keras.backend.backend() != "tensorflow":
@@ -44,14 +44,15 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
             f"exporting needs the TensorFlow backend, this process runs on {keras.backend.backend()}; what is trained "
             "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
         )
-    if integer_graph != (options.precision == "int8"):
+    fits = ("float16", "int8", "int16x8", "w8") if integer_graph else ("float32", "float16")
+    if options.precision not in fits:
         raise UsageError(
-            f"precision={options.precision!r} does not fit this model: int8 needs a quantized one "
-            "(mobile_seg.quantize), float32 and float16 a float one"
+            f"precision={options.precision!r} does not fit this model: int8, int16x8 and w8 need a quantized one "
+            "(mobile_seg.quantize), float32 a float one"
         )
-    graph = deploy_graph(model, strip_rescaling=integer_graph)
+    graph = deploy_graph(model, strip_rescaling=options.integer_activations)
     content = _run_converter(_frozen(graph, options), options)
-    if integer_graph:
+    if integer_graph and options.precision != "float16":
         content = pack(IntegerWriter(unpack(content)).write(io=options.io))
     described = _describe(content, options, manifest)
     return Converted(finish(content, described), described)
@@ -62,7 +63,7 @@ def _frozen(graph: keras.Model, options: ExportOptions) -> Any:
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     height, width = graph.input_shape[1:3]
-    byte_input = options.io == "uint8" and options.precision != "int8"
+    byte_input = options.io == "uint8" and not options.integer_activations
 
     @tf.function(
         input_signature=[tf.TensorSpec((1, height, width, 3), tf.uint8 if byte_input else tf.float32, "image")]
@@ -124,9 +125,9 @@ def _describe(content: bytes, options: ExportOptions, manifest: Manifest) -> Man
 
     interpreter = Interpreter(model_content=content)
     given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    normalized_outside = options.precision == "int8" and options.io == "float"
+    normalized_outside = options.integer_activations and options.io == "float"
     scale, zero_point = made["quantization"]
-    quantized = made["dtype"].__name__ == "int8"
+    quantized = made["dtype"].__name__ in ("int8", "int16")
     if options.integer_io:
         _check_bytes_are_the_input(given["quantization"], manifest.input)
     return dataclasses.replace(

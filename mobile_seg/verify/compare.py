@@ -25,9 +25,10 @@ class Agreement:
     `argmax` is the share of pixels with the same class. `psnr_db` is `10 log10(p² / mse)` over all
     logits, p the reference's peak-to-peak (`inf` if nothing differs); `max_abs` the largest difference
     of a logit. `within_2_steps` (share of logits) and `max_steps` measure the same differences in steps
-    of the candidate's output scale. All but `argmax` are None where one side gives class ids instead of
-    logits; the steps also where the candidate's output is not quantized. `pixels` counts compared
-    label pixels; `reference_classes` and `candidate_classes` the distinct classes that each predicted.
+    of the candidate's output scale, of which 256 count as one if it has 16 bits. All but `argmax` are
+    None where one side gives class ids instead of logits; the steps also where the candidate's output is
+    not quantized. `pixels` counts compared label pixels; `reference_classes` and `candidate_classes` the
+    distinct classes that each predicted.
     """
 
     argmax: float
@@ -60,7 +61,7 @@ def compare(
     """
     _check_comparable(reference, candidate)
     size = max((runner.manifest.output.height, runner.manifest.output.width) for runner in (reference, candidate))
-    sums = _Sums(step=None if candidate.quantization is None else candidate.quantization[0])
+    sums = _Sums(step=_step(candidate))
     done = 0
     for image in images:
         pixels = resize_image(image, reference.input_size)
@@ -71,6 +72,13 @@ def compare(
     if done == 0:
         raise UsageError("no image to compare on; check the split of the dataset YAML")
     return sums.agreement()
+
+
+def _step(candidate: Runner) -> float | None:
+    """A step of 8 bits over the output's range: what is finer than the rounding inside says little."""
+    if candidate.quantization is None:
+        return None
+    return candidate.quantization[0] * (256 if candidate.manifest.output.dtype == "int16" else 1)
 
 
 def _check_comparable(reference: Runner, candidate: Runner) -> None:

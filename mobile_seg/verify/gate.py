@@ -42,15 +42,32 @@ FLOORS = {
         "margin were spread evenly over the range. A wrong scale moves most logits further; of a barely trained "
         "network, which amplifies rounding, 0.2% were seen to",
     ),
+    "int16x8": Floor(
+        argmax=0.998,
+        within_2_steps=0.995,
+        reference="its own QAT graph",
+        reason="both round to grids of 65536 steps, but the kernels multiply by factors of 15 bits: 2^-16 of a value "
+        "off in every layer, half as much again for rounding, and sqrt(30) of that over 30 layers in a row: 1.3e-4 "
+        "of the range; two logits that err apart by three times that flip the pixels tied within 8e-4. The "
+        "camera's 8-bit image is exact in both",
+    ),
+    "w8": Floor(
+        argmax=0.98,
+        reference="its own QAT graph",
+        reason="the kernels round each convolution's input to 256 steps of its own range as they go, which the graph "
+        "does not: 1/256/sqrt(12) = 1.1e-3 of the range (rms), sqrt(30) times that over 30 convolutions in a row, "
+        "6e-3; two logits that err apart flip the pixels tied within 1.2e-2, the rest is for ranges that outliers "
+        "stretch",
+    ),
 }
 """Floors by precision.
 
 Each follows from how large a margin between the two best logits rounding can overturn, and from the
 share of pixels that have so small a margin when margins are spread evenly over the output's range
 (trained models are surer than that; the pixels at fault lie on the borders between objects).
-The floor of int8 is against the QAT graph, not the float model: what quantization costs is measured by
-mIoU, the gate only says that the converter changed nothing. It is provisional until it has been
-measured over every model, and may then only rise.
+The floors of int8, int16x8 and w8 are against the QAT graph, not the float model: what quantization
+costs is measured by mIoU, the gate only says that the converter changed nothing. They are provisional
+until they have been measured over every model, and may then only rise.
 """
 
 

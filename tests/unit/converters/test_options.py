@@ -10,13 +10,19 @@ from mobile_seg.manifest import OUTPUT_KINDS
 
 
 @pytest.mark.parametrize(("precision", "output", "io"), [*itertools.product(PRECISIONS, OUTPUT_KINDS, IO_TYPES)])
-def test_all_combinations_but_one_are_offered(precision: str, output: str, io: str) -> None:
+def test_all_combinations_but_three_are_offered(precision: str, output: str, io: str) -> None:
+    refused = None
     if (precision, output, io) == ("int8", "labels", "float"):
-        with pytest.raises(UsageError, match="has no use; ask for io=uint8 or output=logits"):
+        refused = "has no use; ask for io=uint8 or output=logits"
+    elif (precision, output) == ("int16x8", "labels"):
+        refused = "no 16-bit argmax; ask for output=logits, or for precision=int8"
+    if refused:
+        with pytest.raises(UsageError, match=refused):
             ExportOptions(precision=precision, output=output, io=io)
         return
     options = ExportOptions(precision=precision, output=output, io=io)
-    assert options.integer_io == (precision == "int8" and io == "uint8")
+    assert options.integer_activations == (precision in ("int8", "int16x8"))
+    assert options.integer_io == (options.integer_activations and io == "uint8")
 
 
 @pytest.mark.parametrize(

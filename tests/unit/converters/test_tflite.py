@@ -19,7 +19,7 @@ from keras import layers
 from unit.quantization import nets
 
 from mobile_seg.artifact import with_members
-from mobile_seg.converters.options import IO_TYPES, PRECISIONS, ExportOptions
+from mobile_seg.converters.options import IO_TYPES, ExportOptions
 from mobile_seg.converters.tflite import Converted, convert
 from mobile_seg.errors import ArtifactError, UsageError
 from mobile_seg.manifest import MEMBER, OUTPUT_KINDS, Manifest
@@ -55,6 +55,9 @@ def _export(model: keras.Model, **options: str) -> Converted:
         return nets.to_int8(model, **{key: value for key, value in options.items() if key != "precision"})
     return convert(model, options=ExportOptions(**options), manifest=nets.manifest_of(model), integer_graph=False)
 
+
+PRECISIONS = ("float32", "float16", "int8")
+"""The others are covered by test_schemes."""
 
 FORMS = [form for form in itertools.product(PRECISIONS, OUTPUT_KINDS, IO_TYPES) if form != ("int8", "labels", "float")]
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mobile_seg.converters.options import PRECISIONS
 from mobile_seg.errors import ParityError, UsageError
 from mobile_seg.verify.compare import Agreement
 from mobile_seg.verify.gate import FLOORS, check
@@ -14,7 +15,10 @@ def agreement(argmax: float, **other: Any) -> Agreement:
     return Agreement(**{"argmax": argmax, **values, **other})
 
 
-@pytest.mark.parametrize(("precision", "floor"), [("float32", 0.9999), ("float16", 0.997), ("int8", 0.98)])
+@pytest.mark.parametrize(
+    ("precision", "floor"),
+    [("float32", 0.9999), ("float16", 0.997), ("int8", 0.98), ("int16x8", 0.998), ("w8", 0.98)],
+)
 def test_the_floor_itself_passes_and_less_does_not(precision: str, floor: float) -> None:
     check(agreement(floor), precision=precision, artifact="m.tflite")
     with pytest.raises(ParityError) as caught:
@@ -66,6 +70,10 @@ def test_one_class_everywhere_is_told_apart() -> None:
 
 def test_one_class_everywhere_is_right_where_the_reference_says_so() -> None:
     check(agreement(1.0, reference_classes=1, candidate_classes=1), precision="int8", artifact="m")
+
+
+def test_every_precision_that_is_exported_has_a_floor() -> None:
+    assert set(FLOORS) == set(PRECISIONS)
 
 
 def test_unknown_precision() -> None:
