@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from mobile_seg.registration import register
 
 if TYPE_CHECKING:
-    from mobile_seg.api import build, evaluate, export, predict, profile, quantize, train
+    from mobile_seg.api import analyze, build, evaluate, export, predict, profile, quantize, train
 
 register()
 
-__all__ = ["build", "evaluate", "export", "predict", "profile", "quantize", "train"]
+__all__ = ["analyze", "build", "evaluate", "export", "predict", "profile", "quantize", "train"]
 
 
 def __getattr__(name: str) -> Any:

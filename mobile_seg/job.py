@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mobile_seg import api
-from mobile_seg.api import Progress
 from mobile_seg.data.description import load_dataset
 from mobile_seg.errors import UsageError
 from mobile_seg.files import write_json, write_text
 from mobile_seg.measurements import Measurements
 from mobile_seg.models.registry import check_input_size, find
+from mobile_seg.phases import FLOAT_RECIPE, QAT_RECIPE, Progress
 from mobile_seg.report.results import Results
 from mobile_seg.training.recipe import Recipe
 
@@ -27,8 +27,8 @@ class JobConfig:
     input_size: tuple[int, int]
     name: str
     folder: str = "runs"
-    float_recipe: Recipe = api.FLOAT_RECIPE
-    qat_recipe: Recipe = api.QAT_RECIPE
+    float_recipe: Recipe = FLOAT_RECIPE
+    qat_recipe: Recipe = QAT_RECIPE
     options: dict[str, Any] = field(default_factory=dict)
     exports: tuple[str, ...] = ("float32", "float16", "int8")
     output: str = "logits"

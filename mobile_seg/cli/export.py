@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
                 force=args.force,
                 progress=progress,
             )
-            for precision in args.precision
+            for precision in args.precision or (None,)
         ]
     rows = [
         (

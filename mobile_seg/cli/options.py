@@ -66,19 +66,22 @@ def network_options(args: argparse.Namespace) -> dict[str, Any]:
     return _given(args, [name for name, _, _ in _NETWORK])
 
 
-def add_form(parser: argparse.ArgumentParser, *, precision: str, output: str, io: str) -> None:
-    """`--precision`, `--output` and `--io`: the form of the exported files, with these defaults."""
+def add_form(parser: argparse.ArgumentParser, *, precision: str | None, output: str, io: str) -> None:
+    """`--precision`, `--output` and `--io`: the form of the exported files, with these defaults.
+
+    Without a default precision it is the model's own.
+    """
     for name, accepted, parse, text, default in (
         ("precision", PRECISIONS, parsing.some_of, "one or several of {}", precision),
         ("output", OUTPUT_KINDS, parsing.one_of, "what the file gives: {}", output),
         ("io", IO_TYPES, parsing.one_of, "what the file takes: {}", io),
     ):
-        accepted_text = text.format(", ".join(accepted))
+        shown = "a quantized model's own, int8 of a float model" if default is None else default
         parser.add_argument(
             f"--{name}",
             type=parse(f"--{name}", accepted),
             default=default,
-            help=f"{accepted_text} (default: %(default)s)",
+            help=f"{text.format(', '.join(accepted))} (default: {shown})",
         )
 
 

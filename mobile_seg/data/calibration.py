@@ -12,14 +12,16 @@ IMAGES = 100
 """Training images shown, spread evenly over the set."""
 
 
-def calibration_batches(dataset: Dataset, *, size: tuple[int, int], batch: int = 10) -> Iterator[np.ndarray]:
-    """Yield up to `IMAGES` training images, not augmented, as `[N, H, W, 3]` float32 RGB 0..255.
+def calibration_batches(
+    dataset: Dataset, *, size: tuple[int, int], batch: int = 10, images: int = IMAGES
+) -> Iterator[np.ndarray]:
+    """Yield up to `images` training images, not augmented, as `[N, H, W, 3]` float32 RGB 0..255.
 
     Raises:
         DatasetError: if an image cannot be used.
     """
-    stride = max(1, len(dataset.train) // IMAGES)
-    chosen = dataset.train[::stride][:IMAGES]
+    stride = max(1, len(dataset.train) // images)
+    chosen = dataset.train[::stride][:images]
     for start in range(0, len(chosen), batch):
-        images = [resize_image(read_image(pair.image), size) for pair in chosen[start : start + batch]]
-        yield np.stack(images).astype(np.float32)
+        read = [resize_image(read_image(pair.image), size) for pair in chosen[start : start + batch]]
+        yield np.stack(read).astype(np.float32)

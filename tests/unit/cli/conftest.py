@@ -1,7 +1,8 @@
 """The command line called in this process, with what it printed."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 from unit.report.conftest import record  # noqa: F401  a valid results.json value, as a fixture
@@ -27,3 +28,15 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Ran(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., mock.Mock]:
+    """Put an autospecced mock in the place of a function: wrong arguments are a TypeError."""
+
+    def put(module: Any, name: str, **what: Any) -> mock.Mock:
+        double: mock.Mock = mock.create_autospec(getattr(module, name), **what)
+        monkeypatch.setattr(module, name, double)
+        return double
+
+    return put
