@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobile_seg import api
-from mobile_seg.api import Exported, Progress
+from mobile_seg.api import Exported
 from mobile_seg.data.description import Dataset
 from mobile_seg.keras_file import installed_versions
+from mobile_seg.phases import Progress
+from mobile_seg.quantizing import SENSITIVITY
 from mobile_seg.report.results import ArtifactResult, Results
 
 if TYPE_CHECKING:
@@ -110,21 +112,25 @@ class Measurements:
         )
 
     def report(self, results: Results) -> str:
-        """The page, with predictions of the float model and the int8 file on validation images."""
+        """The page, with predictions of the float model and the int8 file on validation images.
+
+        A ranking of the layers is shown where one stands in the folder.
+        """
         from mobile_seg.data.readers import read_pair
         from mobile_seg.report.page import Example, render
+        from mobile_seg.report.sensitivity import read
 
         stride = max(1, len(self.dataset.val) // EXAMPLES)
         chosen = self.dataset.val[::stride][:EXAMPLES]
-        read = [read_pair(pair, self.dataset) for pair in chosen]
-        images = [image for image, _ in read]
+        pairs = [read_pair(pair, self.dataset) for pair in chosen]
+        images = [image for image, _ in pairs]
         floats = api.predict(self.float_runner, images)
         int8s = api.predict(self.exported["int8"].path, images)
         examples = [
             Example(pair.image.name, image, truth, float_labels, int8_labels)
-            for pair, (image, truth), float_labels, int8_labels in zip(chosen, read, floats, int8s, strict=True)
+            for pair, (image, truth), float_labels, int8_labels in zip(chosen, pairs, floats, int8s, strict=True)
         ]
-        return render(results, examples)
+        return render(results, examples, layers=read(self.folder / SENSITIVITY))
 
     def _int8_against_float(self) -> float:
         from mobile_seg.data.readers import read_split

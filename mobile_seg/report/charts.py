@@ -54,6 +54,17 @@ def stacked_bar(parts: Mapping[str, float], *, most: float) -> str:
     return f'<svg class="bars" width="100%" height="14" aria-hidden="true">{segments}</svg>'
 
 
+def damage_bars(parts: Mapping[str, float], *, most: float) -> str:
+    """Return horizontal bars, one per part, for shares of error on a scale that ends at `most`."""
+    height = len(parts) * (BAR + GAP) - GAP
+    bars = "".join(
+        _bar(name, value, 100.0 * value / most, y=index * (BAR + GAP), note=percent(value))
+        for index, (name, value) in enumerate(parts.items())
+        if value
+    )
+    return f'<svg class="bars" width="100%" height="{height}" aria-hidden="true">{bars}</svg>'
+
+
 def line_chart(title: str, lines: Sequence[Line], *, style: Callable[[float], str], floor: float = 0.0) -> str:
     """Return a chart of curves over training steps, its y axis from `floor` (or below) to a round number.
 

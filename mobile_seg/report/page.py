@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from importlib import resources
 
 from mobile_seg.errors import UsageError
-from mobile_seg.report import headline, pictures, sections
+from mobile_seg.report import headline, pictures, sections, sensitivity
 from mobile_seg.report.markup import Quote, colour, escape
 from mobile_seg.report.pictures import Example
 from mobile_seg.report.results import Results
+from mobile_seg.report.sensitivity import LayerDamage
 
 __all__ = ["Example", "render"]
 
 
-def render(results: Results, examples: Sequence[Example]) -> str:
+def render(results: Results, examples: Sequence[Example], *, layers: tuple[LayerDamage, ...] = ()) -> str:
     """Return the page for one run and some of its predictions.
 
-    The first example is shown large. Every number is quoted from `results`, all text is escaped, and
-    nothing is fetched: styles, script, charts and pictures are inside.
+    The first example is shown large. Every number is quoted from `results`, or from the ranking of `layers`
+    if there is one; all text is escaped, and nothing is fetched: styles, script, charts and pictures are inside.
 
     Raises:
         UsageError: without an example.
@@ -45,6 +46,8 @@ def render(results: Results, examples: Sequence[Example]) -> str:
         latency=sections.latency(results, quote),
         where=sections.where(results),
         artifacts=sections.artifacts(results, quote),
+        sensitivity=sensitivity.section(layers),
+        also=", or from <code>sensitivity.json</code> beside it" if layers else "",
         curves=sections.curves(results),
         reproduction=sections.reproduction(results, quote),
         caveats=sections.caveats(results),
