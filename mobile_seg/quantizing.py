@@ -188,7 +188,7 @@ class _Drop:
         ranking = _ranked(make(), self.dataset, folder, manifest, scheme, self.progress)
 
         def accuracy(keep: dict[str, str]) -> float:
-            return self._miou(make(keep=keep), f"trying {len(keep)} layers raised")
+            return self._miou(make(keep=keep), f"trying with {len(keep)} raised")
 
         found = fewest_raised(ranking, accuracy, floor=self.float_miou - self.points / 100.0)
         self.found = found.to_dict()
