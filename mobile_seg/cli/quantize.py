@@ -144,6 +144,7 @@ def _show_raised(path: Path) -> None:
         say(*table(sorted(keep.items()), header=("raised layer", "to")), "")
     drop = 100.0 * (record["float_miou"] - record["miou"])
     say(
-        f"{len(keep)} layer{'' if len(keep) == 1 else 's'} raised: mIoU {percent(record['miou'])}, {drop:+.2f} points below the float model's "
+        f"{len(keep)} layer{'' if len(keep) == 1 else 's'} raised: "
+        f"mIoU {percent(record['miou'])}, {drop:+.2f} points below the float model's "
         f"{percent(record['float_miou'])} on val ({record['max_drop']:g} allowed)"
     )
