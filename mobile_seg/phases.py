@@ -32,8 +32,11 @@ def train_phase(
     evaluate_every: int,
     resume: bool,
     progress: Progress | None,
+    **hooks: Any,
 ) -> None:
     """Train `network` in place; checkpoint, scalars and `{name}.history.json` go to `folder`.
+
+    `hooks` are the `milestones` and `refresh` of `mobile_seg.training.loop.Phase`.
 
     Raises:
         MobileSegError: as `mobile_seg.training.loop.fit` does.
@@ -48,7 +51,13 @@ def train_phase(
         return TrainStream(dataset, size=runner.input_size, batch=recipe.batch, seed=recipe.seed, start_step=step)
 
     phase = Phase(
-        name, folder, key, evaluate=lambda: miou(runner, dataset), evaluate_every=evaluate_every, resume=resume
+        name,
+        folder,
+        key,
+        evaluate=lambda: miou(runner, dataset),
+        evaluate_every=evaluate_every,
+        resume=resume,
+        **hooks,
     )
     history = fit(network, batches, recipe, phase=phase, progress=progress)
     write_json(folder / f"{name}.history.json", history)

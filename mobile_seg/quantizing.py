@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "method": "average",
     "equalize": False,
     "correct_bias": False,
+    "freeze_batch_norm": 0.0,
 }
 """How the engine quantizes unless told otherwise."""
 
@@ -50,6 +51,7 @@ def quantize(
     equalize: bool = False,
     correct_bias: bool = False,
     max_drop: float | None = None,
+    freeze_batch_norm: float = 0.0,
     evaluate_every: int = 500,
     resume: bool = False,
     progress: Progress | None = None,
@@ -58,7 +60,8 @@ def quantize(
 
     Ranges are set from training images first. With a recipe the model is then trained quantization-aware;
     with None it is left at that, which is post-training quantization. `scheme`, `keep`, `ranges`, `method`,
-    `equalize` and `correct_bias` are those of `mobile_seg.quantization.quantize`.
+    `equalize` and `correct_bias` are those of `mobile_seg.quantization.quantize`. Batch normalization goes on
+    following the batches for `freeze_batch_norm` of the steps, and is then fixed.
 
     With `max_drop`, in points of mIoU on the validation images, the fewest layers are raised to 16 bits or
     float with which post-training quantization stays within that of the float model; training goes on from
@@ -68,9 +71,10 @@ def quantize(
         MobileSegError: if the drop is larger even with all layers raised.
         UsageError, DatasetError, ArtifactError, CheckpointError, UnsupportedLayerError.
     """
-    from mobile_seg.quantization.settle import settle
     from mobile_seg.training.settings import dataset_digest, settings_key
 
+    if not 0.0 <= freeze_batch_norm <= 1.0:
+        raise UsageError(f"freeze_batch_norm={freeze_batch_norm}; give a share of the steps, from 0 to 1.")
     if keep and max_drop is not None:
         raise UsageError("keep and max_drop exclude each other: the search decides what to raise; leave one out.")
     trained, manifest, dataset = _opened(model, data)
@@ -84,10 +88,10 @@ def quantize(
         how |= _different(keep=drop.search(make, Path(folder), manifest, scheme))
     network = quantized(trained, dataset, **how)
     if recipe is not None:
+        how |= _different(freeze_batch_norm=freeze_batch_norm)
         key = settings_key(float_model=weights_digest(trained), data=dataset_digest(dataset), recipe=recipe, **how)
         where: dict[str, Any] = {"folder": Path(folder), "evaluate_every": evaluate_every, "resume": resume}
-        train_phase(network, dataset, recipe, name="qat", key=key, progress=progress, **where)
-        settle(network)
+        _train(network, dataset, recipe, freeze_batch_norm, key=key, progress=progress, **where)
     described = dataclasses.replace(manifest, precision=f"{scheme}-{'ptq' if recipe is None else 'qat'}")
     path = save_model(network, Path(folder) / "model_qat.keras", described)
     if drop is not None:
@@ -119,6 +123,17 @@ def analyze(
     how = _different(scheme=scheme, keep=keep, method=method, equalize=equalize, correct_bias=correct_bias)
     network = quantized(trained, dataset, **how)
     return _ranked(network, dataset, Path(folder), manifest, scheme, progress)
+
+
+def _train(network: Any, dataset: Dataset, recipe: Recipe, thawed: float, **where: Any) -> None:
+    """Train quantization-aware, batch normalization following the batches for a share of the steps, and settle."""
+    from mobile_seg.quantization.settle import freeze_batch_norm, settle, sync_ranges, thaw_batch_norm
+
+    if thawed:
+        thaw_batch_norm(network)
+    milestones = {int(recipe.steps * thawed): freeze_batch_norm} if thawed else {}
+    train_phase(network, dataset, recipe, name="qat", milestones=milestones, refresh=sync_ranges, **where)
+    settle(network)
 
 
 def quantized(trained: Any, dataset: Dataset, **how: Any) -> Any:

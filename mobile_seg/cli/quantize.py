@@ -64,6 +64,13 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     ):
         default = DEFAULTS[argument]
         group.add_argument(f"--{name}", default=default, metavar="METHOD", help=f"{text} (default: {default})")
+    group.add_argument(
+        "--freeze-bn",
+        type=parsing.number("--freeze-bn", high=1.0),
+        default=DEFAULTS["freeze_batch_norm"],
+        metavar="SHARE",
+        help="share of the training steps in which batch normalization follows the batches (default: %(default)s)",
+    )
     group.add_argument("--equalize", action="store_true", help="first even out the channels of neighbouring layers")
     group.add_argument("--correct-bias", action="store_true", help="take the mean error of rounding out of the biases")
 
@@ -98,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
             recipe=None if args.ptq else options.qat_recipe(args),
             ranges=args.ranges,
             max_drop=args.max_drop,
+            freeze_batch_norm=args.freeze_bn,
             evaluate_every=args.evaluate_every,
             resume=resume,
             progress=progress,

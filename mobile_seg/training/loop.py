@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ from mobile_seg.training.scalars import Scalars
 Progress = Callable[[int, int, str], None]
 """`progress(done, total, text)`."""
 
+Change = Callable[[keras.Model], Any]
+"""Something done to the model that is being trained, in place."""
+
 
 class Batches(Protocol):
     """An endless, closable source of (images `[N, H, W, 3]`, labels `[N, H, W]`)."""
@@ -36,7 +39,9 @@ class Phase:
     """One stretch of training and where its traces go.
 
     `evaluate` is called with the averaged weights in place every `evaluate_every` steps and at the end;
-    its value is recorded as `miou`. `key` ties a checkpoint to its settings.
+    its value is recorded as `miou`. `key` ties a checkpoint to its settings. `milestones` maps a number of steps
+    to what is done to the model after them, at the next row of the history; a resumed run does at its start
+    what is past. `refresh` is done to the model before every row.
     """
 
     name: str
@@ -47,6 +52,8 @@ class Phase:
     checkpoint_every: int = 100
     log_every: int = 20
     resume: bool = False
+    milestones: Mapping[int, Change] = dataclasses.field(default_factory=dict)
+    refresh: Change | None = None
 
     def __post_init__(self) -> None:
         for name in ("evaluate_every", "checkpoint_every", "log_every"):
@@ -94,11 +101,14 @@ def fit(
     started = time.perf_counter() - (history[-1].get("seconds", 0.0) if history else 0.0)
     curves = Scalars(phase.folder / "tensorboard" / phase.name, start=done)
     with curves, open_batches(done) as batches, Interruption() as interruption:
+        ahead = _pass_milestones(model, dict(phase.milestones), done)
         while done < recipe.steps:
             stop = min(done + phase.log_every - done % phase.log_every, recipe.steps)
             loss, taken, speed = _run(model, batches, stop - done, interruption)
             done += taken
             if done == stop:
+                if phase.refresh:
+                    phase.refresh(model)
                 row = _row(model, phase, step=done, last=done == recipe.steps, loss=loss, started=started)
                 history.append(row)
                 curves.write(done, {name: value for name, value in row.items() if name != "step"})
@@ -108,10 +118,22 @@ def fit(
             if due or interruption.requested:
                 _refuse_broken(model)
                 checkpoints.save(phase.checkpoint, model, step=done, history=history, key=phase.key)
+            ahead = _pass_milestones(model, ahead, done)
             if interruption.requested:
                 raise KeyboardInterrupt(f"stopped after step {done} of {phase.name}; go on with --resume")
     _take_averages(model)
     return history
+
+
+def _pass_milestones(model: keras.Model, ahead: dict[int, Change], done: int) -> dict[int, Change]:
+    """Do what is due after `done` steps; return what is still ahead."""
+    due = [change for step, change in ahead.items() if step <= done]
+    for change in due:
+        change(model)
+    if due:
+        # The old training function has compiled what the model was.
+        model.make_train_function(force=True)
+    return {step: change for step, change in ahead.items() if step > done}
 
 
 @contextlib.contextmanager

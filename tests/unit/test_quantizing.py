@@ -137,6 +137,25 @@ def test_training_goes_on_from_what_was_found(data: Path, float_model: Path, tmp
         mobile_seg.quantize(float_model, **again, keep=record["keep"], scheme="int8-per-tensor")
 
 
+def test_batch_normalization_follows_the_batches_for_its_share_of_the_steps(
+    data: Path, float_model: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(steps=25, batch=2, learning_rate=0.0)
+    moving = {}
+    for share in (0.0, 0.5, 1.0):
+        path = mobile_seg.quantize(
+            float_model, data=data, folder=tmp_path / str(share), recipe=recipe, freeze_batch_norm=share
+        )
+        layer = load_keras(path).get_layer("b1_conv")
+        assert not layer.batch_statistics, "a finished model is frozen"
+        moving[share] = np.asarray(layer.moving_variance)
+    given = np.asarray(load_keras(float_model).get_layer("b1_bn").moving_variance)
+    np.testing.assert_array_equal(moving[0.0], given)
+    assert not np.allclose(moving[0.5], given)
+    # It froze at the row after half of the steps, so the last five batches changed nothing.
+    assert not np.allclose(moving[0.5], moving[1.0])
+
+
 def test_how_it_is_quantized_reaches_the_engine(data: Path, float_model: Path, tmp_path: Path) -> None:
     usual = {"data": data, "recipe": None}
     plain, other = (

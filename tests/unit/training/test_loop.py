@@ -71,6 +71,25 @@ def test_averaged_weights_come_and_go_without_a_trace() -> None:
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
+def test_milestones_are_passed_once_each_and_again_by_a_resumed_run(tmp_path: Path) -> None:
+    passed: list[tuple[str, int]] = []
+    refreshed: list[int] = []
+
+    def note(name: str) -> Any:
+        return lambda model: passed.append((name, int(model.optimizer.iterations.numpy())))
+
+    def refresh(model: Any) -> None:
+        refreshed.append(int(model.optimizer.iterations.numpy()))
+
+    milestones = {0: note("start"), 12: note("middle"), 99: note("never")}
+    tiny.train(tmp_path, milestones=milestones, refresh=refresh)
+    assert passed == [("start", 0), ("middle", 15)], "rows are written every 5 steps"
+    assert refreshed == list(range(5, 41, 5))
+    passed.clear()
+    tiny.train(tmp_path, milestones=milestones, resume=True)
+    assert passed == [("start", 40), ("middle", 40)]
+
+
 def test_how_often_it_is_evaluated_changes_nothing(
     tmp_path: Path, uninterrupted: tuple[Any, list[dict[str, Any]]]
 ) -> None:
