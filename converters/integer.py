@@ -16,6 +16,7 @@ from mobile_seg.converters.kernels import KERNELS, PRESCRIBED_SCALES, Kernel, Ki
 from mobile_seg.errors import ArtifactError
 
 _OP = schema.BuiltinOperator
+_LAYOUTS = (_OP.RESHAPE, _OP.SQUEEZE)
 
 
 class IntegerWriter:
@@ -29,6 +30,7 @@ class IntegerWriter:
         for operator in self.graph.operators:
             if operator_code(model, operator) == _OP.QUANTIZE:
                 self.quantized_as.setdefault(operator.inputs[0], self._grid(operator.outputs[0]))
+        self._look_through_layouts()
 
     @property
     def conversions(self) -> tuple[Conversion, ...]:
@@ -51,6 +53,15 @@ class IntegerWriter:
                 value = self.made.converted(value, None, "floats are asked for at the output")
             self.made.graph.outputs.append(value.index)
         return self.made.model
+
+    def _look_through_layouts(self) -> None:
+        """The converter moves pairs behind a reshape; nobody else reading it, the tensor in front is on that grid."""
+        read = [int(tensor) for operator in self.graph.operators for tensor in operator.inputs]
+        for operator in reversed(self.graph.operators):
+            source, grid = operator.inputs[0], self.quantized_as.get(operator.outputs[0])
+            moved = operator_code(self.old, operator) in _LAYOUTS and grid is not None
+            if moved and read.count(source) == 1 and source not in self.graph.outputs:
+                self.quantized_as.setdefault(source, grid)
 
     def _input(self, tensor: int, io: str) -> int:
         grid, kept = self.quantized_as.get(tensor), self.graph.tensors[tensor]

@@ -4,27 +4,39 @@ import contextlib
 import dataclasses
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.deploy import deploy_graph
 from mobile_seg.converters.flat import pack, unpack
 from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.metadata import finish
-from mobile_seg.converters.options import ExportOptions
-from mobile_seg.errors import ArtifactError, UsageError
+from mobile_seg.converters.options import INTEGER_PRECISIONS, IO_TYPES, PRECISIONS, ExportOptions
+from mobile_seg.errors import ArtifactError, UsageError, choose
 from mobile_seg.manifest import InputSpec, Manifest, OutputSpec
 
 
 @dataclass(frozen=True)
-class Converted:
-    """An artifact's bytes, manifest inside, and that manifest."""
+class ConvertedGraph:
+    """A TFLite file's bytes, and every conversion between grids inside it, each with its reason."""
 
     content: bytes
+    conversions: tuple[Conversion, ...]
+
+
+@dataclass(frozen=True)
+class Converted(ConvertedGraph):
+    """An artifact: its bytes, manifest inside, and that manifest."""
+
     manifest: Manifest
+
+
+Head = Callable[[Any], Any]
+"""What follows the model's output inside the file, in TensorFlow operations."""
 
 
 def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, integer_graph: bool) -> Converted:
@@ -39,45 +51,81 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
         UsageError: for integers without quantizers or float32 with them, or on a backend other than TensorFlow.
         ArtifactError: if the converter fails, with its reason.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise UsageError(
-            f"exporting needs the TensorFlow backend, this process runs on {keras.backend.backend()}; what is trained "
-            "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
-        )
     fits = ("float16", "int8", "int16x8", "w8") if integer_graph else ("float32", "float16")
     if options.precision not in fits:
         raise UsageError(
             f"precision={options.precision!r} does not fit this model: int8, int16x8 and w8 need a quantized one "
             "(mobile_seg.quantize), float32 a float one"
         )
-    graph = deploy_graph(model, strip_rescaling=options.integer_activations)
-    content = _run_converter(_frozen(graph, options), options)
-    if integer_graph and options.precision != "float16":
-        content = pack(IntegerWriter(unpack(content)).write(io=options.io))
-    described = _describe(content, options, manifest)
-    return Converted(finish(content, described), described)
+    made = convert_graph(model, precision=options.precision, io=options.io, head=_head(model, options))
+    described = _describe(made.content, options, manifest)
+    return Converted(finish(made.content, described), made.conversions, described)
 
 
-def _frozen(graph: keras.Model, options: ExportOptions) -> Any:
+def convert_graph(
+    model: keras.Model, *, precision: str = "int8", io: str = "int8", head: Head | None = None
+) -> ConvertedGraph:
+    """Convert any functional Keras model with inputs of known size; the file takes one sample at a time.
+
+    Args:
+        model: for int8, int16x8 and w8 the deploy graph of a quantization-aware model.
+        io: `int8`: integers at both ends, of the bits that the graph has there; `uint8`: the input is bytes;
+            `float`: floats. Where the activations are integers, a leading Rescaling is part of the input's grid.
+        head: appended to the output.
+
+    Raises:
+        UsageError: for an unknown name or size, or on a backend other than TensorFlow.
+        ArtifactError: if the converter fails, with its reason.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(
+            f"exporting needs the TensorFlow backend, this process runs on {keras.backend.backend()}; what is trained "
+            "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
+        )
+    choose("precision", precision, PRECISIONS)
+    choose("io", io, ("int8", *IO_TYPES))
+    integers = precision in INTEGER_PRECISIONS
+    graph = deploy_graph(model, strip_rescaling=integers)
+    content = _run_converter(_frozen(graph, head, byte_input=io == "uint8" and not integers), precision)
+    if not (integers or precision == "w8"):
+        return ConvertedGraph(content, ())
+    writer = IntegerWriter(unpack(content))
+    return ConvertedGraph(pack(writer.write(io=io)), writer.conversions)
+
+
+def _head(model: keras.Model, options: ExportOptions) -> Head | None:
+    """Resizing to the input's size, and the labels."""
+    size = tuple(model.input_shape[1:3])
+
+    def resized(logits: Any) -> Any:
+        import tensorflow as tf
+
+        if tuple(logits.shape[1:3]) != size:
+            logits = tf.image.resize(logits, size, "bilinear")
+        # int32: GPU delegates and NPUs refuse the default int64.
+        return logits if options.output != "labels" else tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+    return None if options.output == "logits" else resized
+
+
+def _frozen(graph: keras.Model, head: Head | None, *, byte_input: bool) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    height, width = graph.input_shape[1:3]
-    byte_input = options.io == "uint8" and not options.integer_activations
+    signature = []
+    for tensor in graph.inputs:
+        if None in tensor.shape[1:]:
+            raise UsageError(f"{graph.name} takes {tensor.shape}; a file has one size: build it with all sizes given")
+        kind = tf.uint8 if byte_input else tf.float32
+        signature.append(tf.TensorSpec((1, *tensor.shape[1:]), kind, tensor.name))
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((1, height, width, 3), tf.uint8 if byte_input else tf.float32, "image")]
-    )
-    def segment(image: Any) -> Any:
-        logits = graph(tf.cast(image, tf.float32), training=False)
-        if options.output != "logits" and tuple(logits.shape[1:3]) != (height, width):
-            logits = tf.image.resize(logits, (height, width), "bilinear")
-        if options.output == "labels":
-            # int32: GPU delegates and NPUs refuse the default int64.
-            return tf.argmax(logits, axis=-1, output_type=tf.int32)
-        return logits
+    @tf.function(input_signature=signature)
+    def computed(*inputs: Any) -> Any:
+        floats = [tf.cast(one, tf.float32) for one in inputs]
+        output = graph(floats[0] if len(floats) == 1 else floats, training=False)
+        return output if head is None else head(output)
 
-    return convert_variables_to_constants_v2(segment.get_concrete_function())
+    return convert_variables_to_constants_v2(computed.get_concrete_function())
 
 
 @contextlib.contextmanager
@@ -102,11 +150,11 @@ def _without_advice() -> Iterator[None]:
 
 
 @_without_advice()
-def _run_converter(frozen: Any, options: ExportOptions) -> bytes:
+def _run_converter(frozen: Any, precision: str) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-    if options.precision == "float16":
+    if precision == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
     try:

@@ -1,4 +1,4 @@
-"""Tiny graphs to quantize, and how far an int8 artifact may lie from the graph it was made from."""
+"""Tiny graphs to quantize, and the way from a graph to its file and back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ import keras
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras import layers
+from unit.quantization.bounds import error_bound
 
+from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.options import ExportOptions
-from mobile_seg.converters.tflite import Converted, convert
+from mobile_seg.converters.tflite import Converted, convert, convert_graph
 from mobile_seg.graph import view
 from mobile_seg.keras_file import keras_manifest
 from mobile_seg.manifest import Manifest
@@ -18,13 +20,9 @@ from mobile_seg.profiling.static import GraphFacts, inspect_tflite
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.linear import QuantLinear
-from mobile_seg.quantization.linear_layers import QuantDepthwiseConv2D
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.scheme import find
 from mobile_seg.quantization.settle import settle
-from mobile_seg.verify.keras_runner import KerasRunner
-from mobile_seg.verify.tflite_runner import TFLiteRunner
 
 SIZE = (12, 12)
 
@@ -84,9 +82,14 @@ def to_int8(quantized: keras.Model, *, output: str = "logits", io: str = "uint8"
 
 @dataclass(frozen=True)
 class Comparison:
-    """An int8 artifact against its quantization-aware graph; differences in steps of the artifact's output."""
+    """A file against its quantization-aware graph.
+
+    `steps` are the differences in steps of the file's output (in real units where that is float), `bound` what
+    `bounds.error_bound` allows, in the same unit.
+    """
 
     facts: GraphFacts
+    conversions: tuple[Conversion, ...]
     steps: np.ndarray
     bound: float
 
@@ -98,51 +101,30 @@ def compare(
     quantized = calibrated(model, scheme=scheme, keep=keep)
     if settled:
         settle(quantized)
-    converted = to_int8(quantized)
-    reference = KerasRunner(quantized, manifest=manifest_of(quantized))
-    candidate = TFLiteRunner(converted.content, manifest=converted.manifest)
-    scale = converted.manifest.output.scale
-    assert scale is not None
-    shown = images(size=model.input_shape[1:3])
-    steps = [np.abs(candidate.run(image) - reference.run(image)) / scale for image in shown]
-    return Comparison(inspect_tflite(converted.content), np.stack(steps), error_bound(quantized) / scale)
+    return compare_quantized(quantized, scheme=scheme)
 
 
-def error_bound(quantized: keras.Model) -> float:
-    """The most that an integer run of the graph may differ from the graph itself, in real units.
-
-    Carried through the graph, layer by layer, from the image, whose bytes are exact on both sides:
-
-    - A quantizer rounds both sides to one grid: |round(a) - round(b)| <= |a - b| + one step.
-    - A convolution multiplies its input's error by at most the largest sum of |weights| over the filters.
-      Its bias is rounded to the accumulator's grid: half of input step x weight step.
-    - A sum adds errors; a concatenation has the worst of its branches; copies and clamps add nothing.
-    - Interpolation and averages are rounded to the grid inside the kernel, in the graph only later or
-      never: one step more.
-    """
-    graph = view(quantized)
-    error: dict[str, float] = {}
-    step: dict[str, float] = {}
-    for name in graph.order:
-        layer, sources = graph.layers[name], graph.inputs[name]
-        error[name] = max((error[source] for source in sources), default=0.0)
-        step[name] = max((step[source] for source in sources), default=0.0)
-        if isinstance(layer, FakeQuant):
-            low, high = layer.get_range()
-            step[name] = (high - low) / 255
-            # The image is on its grid already: nothing to round, nothing lost.
-            error[name] += 0.0 if layer.fixed_range else step[name]
-        elif isinstance(layer, QuantLinear):
-            kernel, _ = layer.deploy_weights()
-            axes = (0, 1) if isinstance(layer, QuantDepthwiseConv2D) else (0, 1, 2)
-            weight_step = np.abs(kernel).max() / 127
-            error[name] = error[name] * np.abs(kernel).sum(axes).max() + step[name] * weight_step / 2
-        elif isinstance(layer, layers.Add):
-            error[name] = sum(error[source] for source in sources)
-        elif isinstance(layer, (layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.UpSampling2D)):
-            error[name] += step[name]
-    noise = 1e-3 * max(step[output] for output in graph.outputs)  # float32 against real arithmetic
-    return max(error[output] for output in graph.outputs) + noise
+def compare_quantized(quantized: keras.Model, *, scheme: str = "int8") -> Comparison:
+    """The second half of the way, from a calibrated model on."""
+    made = convert_graph(deploy_graph(quantized), precision=find(scheme).precision, io="uint8")
+    shown = images(size=quantized.input_shape[1:3])
+    interpreter = Interpreter(model_content=made.content)
+    interpreter.allocate_tensors()
+    (given,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero_point = output["quantization"]
+    found = []
+    for image in shown:
+        interpreter.set_tensor(given["index"], image[None])
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(output["index"])[0])
+    integers = np.stack(found)
+    bound, expected = error_bound(quantized, shown, scheme=scheme), logits(quantized, shown)
+    if not scale:
+        return Comparison(inspect_tflite(made.content), made.conversions, np.abs(integers - expected), bound)
+    exact = expected.astype(np.float64) / scale + zero_point
+    assert np.abs(exact - np.round(exact)).max() < 0.02, "the graph's output lies on the file's grid"
+    steps = np.abs(integers - np.round(exact))
+    return Comparison(inspect_tflite(made.content), made.conversions, steps, bound / scale)
 
 
 def logits(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
