@@ -47,11 +47,12 @@ class _Settled:
     def call(self: Any, inputs: Any, training: bool | None = None) -> Any:
         """The float function while training or unsettled; then what the kernel computes."""
         y = super().call(inputs)  # type: ignore[misc]
+        steps = ops.convert_to_tensor(self.steps)
         if training:
-            self.steps.assign(ops.zeros_like(self.steps))
+            self.steps.assign(ops.zeros_like(steps))
             return y
-        settled = self.steps[-1] > 0.0
-        return ops.where(settled, self.in_integers(inputs, ops.where(settled, self.steps, 1.0)), y)
+        settled = steps[-1] > 0.0
+        return ops.where(settled, self.in_integers(inputs, ops.where(settled, steps, 1.0)), y)
 
     def save_own_variables(self: Any, store: Any) -> None:
         """Save the steps."""

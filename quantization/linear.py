@@ -107,7 +107,8 @@ class QuantLinear:
         """
         settled = self.output_step > 0.0
         step = ops.where(settled, self._per_channel(self.weight_step), self._step(kernel))
-        unit, out = ops.where(settled, self.input_step, 1.0), ops.where(settled, self.output_step, 1.0)
+        # Tensors, not variables: JAX chooses between nothing else.
+        unit, out = (ops.where(settled, ops.convert_to_tensor(one), 1.0) for one in (self.input_step, self.output_step))
         total = self.linear(ops.where(settled, ops.round(x / unit), x), ops.round(kernel / step))
         product = unit * ops.reshape(step, (-1,))
         if bias is not None:
