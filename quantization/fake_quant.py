@@ -54,9 +54,7 @@ class FakeQuant(keras.layers.Layer):
         trained = self.observes and self.ranges == "learned"
         for name, value, bound in (("range_min", low, _below_zero), ("range_max", high, _above_zero)):
             constant, constraint = keras.initializers.Constant(value), bound if trained else None
-            made = self.add_weight(
-                shape=(), initializer=constant, trainable=trained, constraint=constraint, name=name
-            )
+            made = self.add_weight(shape=(), initializer=constant, trainable=trained, constraint=constraint, name=name)
             setattr(self, name, made)
 
     def call(self, x: Any, training: bool | None = None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mobile_seg.errors import UsageError
 
-UNDECAYED = ("gamma", "beta", "bias", "depthwise")
+UNDECAYED = ("gamma", "beta", "bias", "depthwise", "range_min", "range_max")
 """Variables whose path holds one of these get no weight decay."""
 
 
