@@ -1,6 +1,6 @@
 """Setting activation ranges from images: post-training quantization, and the start of training."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -9,68 +9,77 @@ from keras import ops
 
 from mobile_seg.errors import UsageError, choose
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.settle import sync_ranges
+from mobile_seg.quantization.observers import DECAY, Average, LeastError, MinMax, Observer, Percentile
+from mobile_seg.quantization.settle import sync_ranges, unsettle
 
-METHODS = ("average", "minmax")
+PERCENTILE = 99.99
 
-
-class _Extremes:
-    """Collects one (min, max) per batch shown to it."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, float]] = []
-
-    def __call__(self, x: Any) -> None:
-        self.seen.append((float(ops.min(x)), float(ops.max(x))))
-
-    def summary(self, method: str) -> tuple[float, float]:
-        lows, highs = zip(*self.seen, strict=True)
-        if method == "minmax":
-            return min(lows), max(highs)
-        return float(np.mean(lows)), float(np.mean(highs))
+_OBSERVERS: dict[str, Callable[[FakeQuant, float], Observer]] = {
+    "average": lambda quantizer, percentile: Average(),
+    "minmax": lambda quantizer, percentile: MinMax(),
+    "moving-average": lambda quantizer, percentile: Average(DECAY),
+    "percentile": lambda quantizer, percentile: Percentile(percentile),
+    "mse": lambda quantizer, percentile: LeastError(quantizer.bits),
+}
+METHODS = tuple(_OBSERVERS)
 
 
-def calibrate(model: keras.Model, batches: Iterable[np.ndarray], *, method: str = "average") -> int:
+def calibrate(
+    model: keras.Model, batches: Iterable[np.ndarray], *, method: str = "average", percentile: float = PERCENTILE
+) -> int:
     """Set every observed range of a quantization-aware model from images; return the number of images.
 
-    Activations flow unquantized, weights quantized. `average` takes the mean over the batches of each
-    batch's extremes, `minmax` the extremes over all.
+    Activations flow unquantized, weights quantized, each batch once. `average` takes the mean over the
+    batches of each batch's extremes, `moving-average` one that forgets a tenth at each batch, `minmax` the
+    extremes over all. `percentile` leaves the outermost values out and `mse` takes the range of least
+    squared error; both see all batches as one, in a histogram for each quantizer (see `observers`).
 
     Args:
         batches: arrays `[N, H, W, 3]`, RGB 0..255, as the model's input.
+        percentile: what `percentile` keeps below the upper end, and above the lower one, in per cent.
 
     Raises:
         UsageError: for an unknown method, no batch, a model without quantizers, or one whose activations are
             no numbers.
     """
     choose("method", method, METHODS)
+    if not 50 < percentile <= 100:
+        raise UsageError(f"percentile={percentile} is out of range: above 50, up to 100.")
     quantizers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.observes]
     if not quantizers:
         raise UsageError(f"{model.name} has no quantizer to calibrate; pass it through insert_quantizers first.")
+    observers = [_OBSERVERS[method](quantizer, percentile) for quantizer in quantizers]
+    count = _show(model, batches, dict(zip(quantizers, observers, strict=True)))
+    if not count:
+        raise UsageError("calibration got no image; give at least one batch.")
+    ranges = [observer.range() for observer in observers]
+    for quantizer, found in zip(quantizers, ranges, strict=True):
+        if not np.isfinite(found).all():
+            raise UsageError(
+                f"the input of {quantizer.name} is not finite on the calibration images; the model's weights are "
+                "broken, train it again with a lower learning rate"
+            )
+    for quantizer, found in zip(quantizers, ranges, strict=True):
+        quantizer.set_range(*found)
+    sync_ranges(model)
+    return count
+
+
+def _show(model: keras.Model, batches: Iterable[np.ndarray], observers: dict[FakeQuant, Any]) -> int:
+    """Let the observers see each batch on its way through the model; return the number of images."""
     followers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.follows]
     count = 0
+    unsettle(model)
     try:
-        for quantizer in quantizers:
-            quantizer.observer = _Extremes()
+        for quantizer, observer in observers.items():
+            quantizer.observer = observer
         for follower in followers:
             follower.enabled = False
         for batch in batches:
             model(ops.convert_to_tensor(batch, dtype="float32"), training=False)
             count += len(batch)
-        if not count:
-            raise UsageError("calibration got no image; give at least one batch.")
-        ranges = [quantizer.observer.summary(method) for quantizer in quantizers]
-        for quantizer, found in zip(quantizers, ranges, strict=True):
-            if not np.isfinite(found).all():
-                raise UsageError(
-                    f"the input of {quantizer.name} is not finite on the calibration images; the model's weights are "
-                    "broken, train it again with a lower learning rate"
-                )
-        for quantizer, found in zip(quantizers, ranges, strict=True):
-            quantizer.set_range(*found)
-        sync_ranges(model)
     finally:
-        for quantizer in quantizers:
+        for quantizer in observers:
             quantizer.observer = None
         for follower in followers:
             follower.enabled = True
