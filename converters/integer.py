@@ -16,7 +16,7 @@ from mobile_seg.converters.kernels import KERNELS, PRESCRIBED_SCALES, Kernel, Ki
 from mobile_seg.errors import ArtifactError
 
 _OP = schema.BuiltinOperator
-_LAYOUTS = (_OP.RESHAPE, _OP.SQUEEZE)
+_LAYOUTS = (_OP.RESHAPE, _OP.SQUEEZE, _OP.TRANSPOSE)
 
 
 class IntegerWriter:
@@ -55,7 +55,7 @@ class IntegerWriter:
         return self.made.model
 
     def _look_through_layouts(self) -> None:
-        """The converter moves pairs behind a reshape; nobody else reading it, the tensor in front is on that grid."""
+        """The converter moves pairs behind a reshape: what nothing else reads in front is on the same grid."""
         read = [int(tensor) for operator in self.graph.operators for tensor in operator.inputs]
         for operator in reversed(self.graph.operators):
             source, grid = operator.inputs[0], self.quantized_as.get(operator.outputs[0])

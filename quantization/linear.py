@@ -85,8 +85,8 @@ class QuantLinear:
 
     def call(self: Any, x: Any, training: bool | None = None) -> Any:
         """The layer's function of `x`, on quantized weights."""
-        if training and self.has_steps:
-            self.output_step.assign(0.0)
+        if training:
+            self.unsettle()
         if training and self.batch_norm and self.batch_statistics:
             return self.activation(self._normalized_by_batch(x))
         kernel, bias = self.folded()
@@ -106,7 +106,8 @@ class QuantLinear:
         Unsettled, only the weights are integers and nothing is rounded behind them.
         """
         settled = self.output_step > 0.0
-        step = ops.where(settled, self._per_channel(self.weight_step), self._step(kernel))
+        step = self._per_channel(self.weight_step)
+        step = ops.where(step > 0.0, step, self._step(kernel))
         # Tensors, not variables: JAX chooses between nothing else.
         unit, out = (ops.where(settled, ops.convert_to_tensor(one), 1.0) for one in (self.input_step, self.output_step))
         total = self.linear(ops.where(settled, ops.round(x / unit), x), ops.round(kernel / step))
@@ -134,21 +135,27 @@ class QuantLinear:
         """The size of one weight step: `[channels]`, or one for all; what the artifact holds."""
         return snapped(ops.convert_to_numpy(self._step(self.folded()[0]))).reshape(self.weight_step.shape)
 
-    def settle(self: Any, input_step: float, output_step: float | None) -> bool:
-        """Put the bias on the accumulator's grid; with an output step, compute as the kernel does from now on.
+    def settle(self: Any, input_step: float | None, output_step: float | None) -> bool:
+        """Fix the weights' steps, and put the bias on the accumulator's grid if the input has a step.
 
-        Returns whether there was a bias.
+        With an output step, compute as the kernel does from now on. Returns whether a bias was rounded.
         """
         self.weight_step.assign(steps := self.weight_steps())
-        self.input_step.assign(input_step)
+        self.input_step.assign(input_step or 0.0)
         self.output_step.assign(output_step or 0.0)
-        if not (self.batch_norm or self.use_bias):
+        if input_step is None or not (self.batch_norm or self.use_bias):
             return False
         bias = ops.convert_to_numpy(self.folded()[1]).astype(np.float64)
         grid = np.float64(np.float32(input_step)) * steps
         target = self.beta if self.batch_norm else self.bias
         target.assign(ops.convert_to_numpy(target) + (np.round(bias / grid) * grid - bias).astype(np.float32))
         return True
+
+    def unsettle(self: Any) -> None:
+        """Compute in floats again, on weights as they stand."""
+        if self.has_steps:
+            self.output_step.assign(0.0)
+            self.weight_step.assign(ops.zeros_like(self.weight_step))
 
     def bake(self: Any, source: Any, factor: float = 1.0) -> None:
         """Take the weights of `source` times `factor`, folded and on their grid."""

@@ -57,15 +57,12 @@ def input_values(graph: GraphView, name: str) -> Placement | None:
 
 def copied(graph: GraphView, name: str) -> Placement | None:
     """Max-pool, pad, reshape, space-to-depth, nearest upsampling and dropout copy integers: their input's range."""
-    layer = graph.layers[name]
-    return Placement.NONE if is_pass_through(layer) and not is_averaging(layer) else None
+    return Placement.NONE if _is_copying(graph.layers[name]) else None
 
 
 def averaged(graph: GraphView, name: str) -> Placement | None:
     """Average-pool and bilinear upsampling keep their input's range, and their kernels round to it again."""
-    if not is_averaging(graph.layers[name]):
-        return None
-    return Placement.NONE if range_owner(graph, name) is None else Placement.FOLLOW
+    return Placement.FOLLOW if is_averaging(graph.layers[name]) else None
 
 
 def fused_follower(graph: GraphView, name: str) -> Placement | None:
@@ -158,6 +155,10 @@ def is_averaging(layer: Any) -> bool:
     return type(layer) is keras.layers.AveragePooling2D
 
 
+def _is_copying(layer: Any) -> bool:
+    return is_pass_through(layer) and not is_averaging(layer)
+
+
 def is_computed(layer: Any) -> bool:
     """Whether the layer makes values of a new range, by a kernel that TFLite has in integers."""
     if type(layer) in _COMPUTING_LAYERS or is_fused_activation(layer):
@@ -192,19 +193,22 @@ def is_joined_branch(graph: GraphView, name: str) -> bool:
 
 
 def feeds_only_a_join(graph: GraphView, name: str) -> bool:
-    """Whether all that becomes of this tensor, copies apart, is a part of one concatenation."""
+    """Whether all that becomes of this tensor, copies apart, is a part of one concatenation.
+
+    Averages are no copies here: behind them values span less, and the joined range would clip those in front.
+    """
     follower = graph.only_consumer(name)
-    while follower is not None and is_pass_through(graph.layers[follower]):
+    while follower is not None and _is_copying(graph.layers[follower]):
         follower = graph.only_consumer(follower)
     return follower is not None and type(graph.layers[follower]) is keras.layers.Concatenate
 
 
-def range_owner(graph: GraphView, name: str) -> str | None:
-    """The layer whose quantizer gives a pass-through layer its range; None where a concatenation gives it later."""
+def range_owner(graph: GraphView, name: str) -> str:
+    """The layer whose quantizer gives a pass-through layer its range."""
     source = graph.only_input(name)
-    while is_pass_through(graph.layers[source]) and not is_averaging(graph.layers[source]):
+    while _is_copying(graph.layers[source]):
         source = graph.only_input(source)
-    return None if placement(graph, source) in (None, Placement.NONE) else source
+    return source
 
 
 def _unfused(graph: GraphView, name: str) -> bool:

@@ -31,8 +31,8 @@ def settle(model: keras.Model) -> int:
 def unsettle(model: keras.Model) -> None:
     """Compute in floats again: ranges are about to change, or to be switched off."""
     for layer in model.layers:
-        if isinstance(layer, QuantLinear) and layer.has_steps:
-            layer.output_step.assign(0.0)
+        if isinstance(layer, QuantLinear):
+            layer.unsettle()
         elif isinstance(layer, tuple(ELEMENTWISE.values())):
             layer.steps.assign(np.zeros(layer.steps.shape, np.float32))
 
@@ -80,7 +80,8 @@ def _settle_layer(graph: GraphView, name: str) -> bool:
     output = _quantizer_behind(graph, name)
     exact = all(quantizer is not None and quantizer.bits == 8 for quantizer in (*sources, output))
     if linear:
-        return sources[0] is not None and layer.settle(sources[0].step, output.step if exact and output else None)
+        before = sources[0].step if sources[0] else None
+        return bool(layer.settle(before, output.step if exact and output else None))
     if exact:
         layer.steps.assign([quantizer.step for quantizer in (*sources, output) if quantizer])
     return False

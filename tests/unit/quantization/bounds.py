@@ -15,10 +15,8 @@ where all its layers have exact kernels. Where e is the error of the input (the 
   XNNPACK multiplies by a ratio of 8 fractional bits: 255 integers times 1/512 is half a step. A ReLU that no
   kernel could fuse moves its input in the same way.
 - **Clamps and copies.** Nothing. (Nearest upsampling, and bilinear from one pixel, are copies.)
-- **Average pooling.** Rounded in the kernel, to its input's grid; in the graph the quantizer behind it does that, or,
-  in a branch of a concatenation, the joined tensor's: half a step there.
-- **Bilinear upsampling.** As average pooling, and its four weights have 10 fractional bits: 4 x 255 / 2048 step.
-- **Mean, constant factor.** |factor| e; sums of integers are exact, so only rounding is left.
+- **Mean, average pooling, constant factor.** |factor| e; sums of integers are exact, so only rounding is left.
+- **Bilinear upsampling.** Its four weights have 10 fractional bits or more: 4 x 255 / 2048 of a step.
 - **Activations.** Their largest slope: sigmoid 1/4, tanh 1, softmax 1/2 (largest entry of its Jacobian's row
   sums, 2p(1-p)), hard-swish 3/2. The 8-bit kernels look the rounded float function up.
 - **Weighted fusion.** Shares times errors. A share is folded into the layer that makes the input: its integers
@@ -27,7 +25,8 @@ where all its layers have exact kernels. Where e is the error of the input (the 
 Sixteen bits: kernels multiply by ratios of 16 bits and may round thrice: 2 steps of the 16-bit grid each, an
 8-bit input put on such a grid half a step more. Sigmoid and tanh interpolate in a table of 256 entries: h²/8
 times the curvature is below 2 steps, as are its ends; counted as 8. Softmax interpolates exp in 512 parts of 10,
-again below 2 steps, rounded and cut off below 4, in the sum once for each channel.
+again below 2 steps, rounded and cut off below 4, in the sum once for each channel. A bilinear resize steps through
+its input by a ratio of 10 fractional bits: at the far end it has drifted, times the largest difference of neighbours.
 
 Float activations: float32's last bits; half precision rounds what the graph keeps in float32 (biases, constants)
 by 2^-11. `w8` kernels quantize the activations on the fly, to a step of at most 1/127 of the largest value.
@@ -128,11 +127,10 @@ class _Walk:
             own = self._gain(layer) * FLOAT32 * largest + self._bias(layer, name)
             if self.scheme == "w8":
                 own += self._gain(layer) * (self.reach[sources[0]] + self.error[sources[0]]) / 127
-        if is_averaging(layer):
-            rounded_later = behind is not None and not behind.follows
-            own += _step(behind) / 2 if rounded_later else 0.0
-            own += 4 * 255 / 2048 * _step(behind) if isinstance(layer, layers.UpSampling2D) else 0.0
+        if isinstance(layer, layers.UpSampling2D):
+            own += 4 * 255 / 2048 * _step(behind)
         if self._bits(name) == 16:
+            own += _shift(layer) * 2 * largest
             steps = WIDE_KERNEL
             if isinstance(layer, (layers.Activation, layers.Softmax)):
                 soft = isinstance(layer, layers.Softmax) or layer.activation.__name__ == "softmax"
@@ -197,6 +195,14 @@ class _Walk:
                 return self.graph.layers[reader]
             name = reader
         return None
+
+
+def _shift(layer: Any) -> float:
+    """By how many pixels a resize of 16 bits may miss, whose ratio of sizes has 10 fractional bits."""
+    if not isinstance(layer, layers.UpSampling2D):
+        return 0.0
+    sizes = zip(layer.input.shape[1:3], layer.output.shape[1:3], strict=True)
+    return sum(out * abs(1024 * before / out - round(1024 * before / out)) / 1024 for before, out in sizes)
 
 
 def _step(quantizer: FakeQuant | None) -> float:

@@ -47,7 +47,7 @@ def randomize(model: keras.Model, seed: int = 0) -> None:
             if kind == "kernel":
                 fan_in = np.prod(shape[:2]) if isinstance(layer, layers.DepthwiseConv2D) else np.prod(shape[:3])
                 variable.assign(rng.normal(0.0, 1.5 / np.sqrt(fan_in), shape))
-            elif kind in ("gamma", "moving_variance"):
+            elif kind in ("gamma", "moving_variance", "fusion"):
                 variable.assign(rng.uniform(0.5, 1.5, shape))
             else:
                 variable.assign(rng.normal(0.0, 0.3, shape))
