@@ -10,12 +10,13 @@ from mobile_seg.graph import GraphView, call, copy_layer, rebuild, view
 from mobile_seg.layers import WeightedSum
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR, FakeQuant
+from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rewrite import is_quantized
 from mobile_seg.quantization.rules import is_pass_through
 from mobile_seg.quantization.settle import quantizer_of
 
-_PLAIN_KINDS = {twin: plain for plain, twin in ELEMENTWISE.items()}
+_PLAIN_KINDS = {QuantHardSwish: keras.layers.Activation, **{twin: plain for plain, twin in ELEMENTWISE.items()}}
 
 
 def deploy_graph(model: keras.Model) -> keras.Model:

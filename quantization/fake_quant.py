@@ -26,6 +26,8 @@ class FakeQuant(keras.layers.Layer):
         ranges: `average` or `learned`.
         fixed_range: (min, max) where the kernel or the input's bytes pin it, or None.
         follows: name of the quantizer whose grid this one rounds to again (see `settle`), or None.
+        ties: where inference rounds what lies half-way: `up`, or `away` from the signed integer 0, as
+            average pooling's kernel does.
     """
 
     def __init__(
@@ -35,11 +37,12 @@ class FakeQuant(keras.layers.Layer):
         ranges: str = "average",
         fixed_range: tuple[float, float] | None = None,
         follows: str | None = None,
+        ties: str = "up",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.bits, self.decay, self.ranges, self.follows = bits, decay, ranges, follows
-        self.fixed_range = tuple(fixed_range) if fixed_range else None
+        self.fixed_range, self.ties = tuple(fixed_range) if fixed_range else None, ties
         self.observer: Any = None
         self.enabled = True
 
@@ -69,6 +72,8 @@ class FakeQuant(keras.layers.Layer):
             self._follow(self.range_min, ops.minimum(ops.stop_gradient(ops.min(x)), 0.0))
             self._follow(self.range_max, ops.maximum(ops.stop_gradient(ops.max(x)), RANGE_FLOOR))
         low, high = self._limits()
+        if self.ties == "away" and not training:
+            x = _ties_away(x, low, (high - low) / (2**self.bits - 1), 2 ** (self.bits - 1))
         return keras.quantizers.fake_quant_with_min_max_vars(
             x, ops.stop_gradient(low), ops.stop_gradient(high), num_bits=self.bits, narrow_range=self.bits == 16
         )
@@ -122,9 +127,14 @@ class FakeQuant(keras.layers.Layer):
         low, high = self.get_range()
         return (high - low) / (2**self.bits - (2 if self.bits == 16 else 1))
 
+    @property
+    def zero_point(self) -> int:
+        """Which of the integers from 0 up stands for zero."""
+        return round(-self.get_range()[0] / self.step)
+
     def get_config(self) -> dict[str, Any]:
         """Keras configuration."""
-        own = {name: getattr(self, name) for name in ("bits", "decay", "ranges", "fixed_range", "follows")}
+        own = {name: getattr(self, name) for name in ("bits", "decay", "ranges", "fixed_range", "follows", "ties")}
         return {**super().get_config(), **own}
 
 
@@ -134,6 +144,14 @@ def _below_zero(low: Any) -> Any:
 
 def _above_zero(high: Any) -> Any:
     return ops.maximum(high, RANGE_FLOOR)
+
+
+def _ties_away(x: Any, low: Any, step: Any, middle: int) -> Any:
+    """`x` on its grid, ties away from the integer that is 0 in signed form."""
+    signed = (x - low) / step - middle
+    # An average of integers is no nearer to a tie than this unless it is one.
+    away = ops.sign(signed) * ops.floor(ops.abs(signed) + 0.5 + 1e-3)
+    return (away + middle) * step + low
 
 
 def _round(value: Any) -> Any:

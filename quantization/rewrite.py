@@ -12,6 +12,7 @@ from mobile_seg.graph import GraphView, call, rebuild, view
 from mobile_seg.quantization import limits
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import RANGES, FakeQuant
+from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.linear_layers import TWINS
 from mobile_seg.quantization.lower import lower
@@ -143,6 +144,7 @@ class _Plan:
             ranges=self.ranges,
             fixed_range=_fixed_range(layer, bits) if place is Placement.FIXED else None,
             follows=f"{owner}_quant" if place is Placement.FOLLOW else None,
+            ties="away" if type(layer) is keras.layers.AveragePooling2D else "up",
             name=f"{layer.name}_quant",
             dtype=_COMPUTE,
         )
@@ -165,6 +167,8 @@ class _Plan:
         if type(layer) is keras.layers.BatchNormalization:
             return inputs[0]
         kind = ELEMENTWISE.get(type(layer), type(layer))
+        if kind is keras.layers.Activation and layer.activation.__name__ == "hard_silu":
+            kind = QuantHardSwish
         copy = kind.from_config({**layer.get_config(), "dtype": _COMPUTE})
         output = call(copy, *inputs)
         if weights := layer.get_weights():

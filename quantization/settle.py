@@ -7,6 +7,7 @@ from mobile_seg.graph import GraphView, view
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.arithmetic import snapped_range
 from mobile_seg.quantization.fake_quant import FakeQuant
+from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_fused_activation, is_pass_through
 
@@ -35,6 +36,8 @@ def unsettle(model: keras.Model) -> None:
             layer.unsettle()
         elif isinstance(layer, tuple(ELEMENTWISE.values())):
             layer.steps.assign(np.zeros(layer.steps.shape, np.float32))
+        elif type(layer) is QuantHardSwish:
+            layer.input_step.assign(0.0)
 
 
 def sync_ranges(model: keras.Model) -> None:
@@ -73,6 +76,8 @@ def quantizer_of(graph: GraphView, name: str) -> FakeQuant | None:
 def _settle_layer(graph: GraphView, name: str) -> bool:
     """Tell a layer the steps of its inputs and its output, where all have 8 bits; whether a bias was rounded."""
     layer = graph.layers[name]
+    if type(layer) is QuantHardSwish:
+        return _settle_hard_swish(graph, name)
     linear = isinstance(layer, QuantLinear) and layer.has_steps
     if not linear and type(layer) not in ELEMENTWISE.values():
         return False
@@ -84,6 +89,13 @@ def _settle_layer(graph: GraphView, name: str) -> bool:
         return bool(layer.settle(before, output.step if exact and output else None))
     if exact:
         layer.steps.assign([quantizer.step for quantizer in (*sources, output) if quantizer])
+    return False
+
+
+def _settle_hard_swish(graph: GraphView, name: str) -> bool:
+    source, output = quantizer_of(graph, graph.only_input(name)), _quantizer_behind(graph, name)
+    if source is not None and output is not None and source.bits == output.bits == 8:
+        graph.layers[name].settle(source, output)
     return False
 
 
