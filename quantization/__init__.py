@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobile_seg.quantization.quantize import quantize
+    from mobile_seg.quantization.entry import quantize
 
 __all__ = ["quantize"]
 
@@ -11,7 +11,7 @@ __all__ = ["quantize"]
 def __getattr__(name: str) -> Any:
     """Import `quantize` when it is first used: reading a scheme's name must not load Keras."""
     if name == "quantize":
-        from mobile_seg.quantization.quantize import quantize
+        from mobile_seg.quantization.entry import quantize
 
         return quantize
     raise AttributeError(f"module 'mobile_seg.quantization' has no attribute {name!r}; it has quantize")

@@ -12,7 +12,7 @@ from unit.quantization.nets import images, logits, net
 
 from mobile_seg.errors import UsageError
 from mobile_seg.layers import SpaceToDepth
-from mobile_seg.quantization.quantize import quantize
+from mobile_seg.quantization import quantize
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.scheme import SCHEMES, find
 from mobile_seg.quantization.sensitivity import Damage, rank
