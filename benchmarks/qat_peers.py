@@ -32,13 +32,13 @@ from mobile_seg.data.stream import TrainStream
 from mobile_seg.evaluation.evaluate import evaluate
 from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
-from mobile_seg.manifest import Manifest, OutputSpec
 from mobile_seg.profiling.host import cpu_name
 from mobile_seg.profiling.static import inspect_tflite
 from mobile_seg.quantization import tfmot
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.settle import thaw_batch_norm
 from mobile_seg.quantization.tfmot_train import stepper
+from mobile_seg.tfmot_engine import TwinRunner, described
 from mobile_seg.training.losses import SegmentationLoss
 from mobile_seg.training.recipe import UNDECAYED, Recipe, optimizer
 from mobile_seg.verify.compare import compare
@@ -51,18 +51,6 @@ RECORD = ROOT / "docs" / "records" / "qat_peers.json"
 TIMED_STEPS, TIMED_RUNS, WARM_UP = 5, 50, 5
 
 Step = Callable[[], object]
-
-
-class TwinRunner(Runner):
-    """A `tf_keras` model behind our runner's face."""
-
-    def __init__(self, result: tfmot.TfmotResult, model: Any, manifest: Manifest) -> None:
-        super().__init__(path=None, manifest=manifest, kind="keras")
-        self._source, self._twin = result.source, model
-
-    def infer(self, tensor: np.ndarray) -> np.ndarray:
-        """Run it on one image `[1, H, W, 3]`, 0..255."""
-        return np.asarray(self._twin(self._source.normalize(tensor), training=False))[0]
 
 
 def main() -> int:
@@ -110,8 +98,10 @@ def measure(options: argparse.Namespace, progress: Callable[[int, int, str], Non
             result = tfmot.run_tfmot(
                 network, method=method, images=shown, training=training, integer_io=True, progress=progress
             )
-        runners[label] = TFLiteRunner(result.content, manifest=described(result, manifest), threads=1)
-        rows[label] = row(dataset, TwinRunner(result, result.model, manifest), runners[label], result.content)
+        own = described(result.content, result.source, manifest)
+        runners[label] = TFLiteRunner(result.content, manifest=own, threads=1)
+        twin = TwinRunner(result.model, source=result.source, manifest=manifest)
+        rows[label] = row(dataset, twin, runners[label], result.content)
     for label, milliseconds in latencies(runners, next(read_split(dataset, "val"))[0]).items():
         rows[label]["latency_ms"] = milliseconds
     ratios = step_ratios(network, result, shown[0], recipe)
@@ -145,17 +135,6 @@ def row(dataset: Dataset, reference: Runner, runner: Runner, content: bytes) -> 
         "partitions": facts.partitions,
         "size_bytes": len(content),
     }
-
-
-def described(result: tfmot.TfmotResult, manifest: Manifest) -> Manifest:
-    """The manifest of a file that the bridge made, read off the file."""
-    facts = inspect_tflite(result.content)
-    made = facts.outputs[0]
-    output = OutputSpec("logits", made.shape[1], made.shape[2], made.dtype.lower(), made.scale, made.zero_point)
-    given = dataclasses.replace(
-        manifest.input, dtype=facts.inputs[0].dtype.lower(), normalized_outside=result.source.normalized_outside
-    )
-    return dataclasses.replace(manifest, precision="int8", input=given, output=output)
 
 
 def latencies(runners: dict[str, Runner], image: np.ndarray) -> dict[str, float]:

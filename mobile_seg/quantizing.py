@@ -77,7 +77,7 @@ def quantize(
         raise UsageError(f"freeze_batch_norm={freeze_batch_norm}; give a share of the steps, from 0 to 1.")
     if keep and max_drop is not None:
         raise UsageError("keep and max_drop exclude each other: the search decides what to raise; leave one out.")
-    trained, manifest, dataset = _opened(model, data)
+    trained, manifest, dataset = opened(model, data)
     how = _different(
         scheme=scheme, keep=keep, ranges=ranges, method=method, equalize=equalize, correct_bias=correct_bias
     )
@@ -119,7 +119,7 @@ def analyze(
     Raises:
         UsageError, DatasetError, ArtifactError, UnsupportedLayerError: as `quantize`.
     """
-    trained, manifest, dataset = _opened(model, data)
+    trained, manifest, dataset = opened(model, data)
     how = _different(scheme=scheme, keep=keep, method=method, equalize=equalize, correct_bias=correct_bias)
     network = quantized(trained, dataset, **how)
     return _ranked(network, dataset, Path(folder), manifest, scheme, progress)
@@ -139,7 +139,7 @@ def _train(network: Any, dataset: Dataset, recipe: Recipe, thawed: float, **wher
 def quantized(trained: Any, dataset: Dataset, **how: Any) -> Any:
     """The post-training quantized form of a float model, calibrated on training images."""
     from mobile_seg.data.calibration import calibration_batches
-    from mobile_seg.quantization.quantize import quantize as engine
+    from mobile_seg.quantization import quantize as engine
 
     return engine(trained, calibration_batches(dataset, size=tuple(trained.input_shape[1:3])), **how)
 
@@ -161,7 +161,13 @@ def _different(**how: Any) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if value is not None and value != DEFAULTS[name]}
 
 
-def _opened(model: PathLike, data: PathLike) -> tuple[Any, Manifest, Dataset]:
+def opened(model: PathLike, data: PathLike) -> tuple[Any, Manifest, Dataset]:
+    """A trained `.keras` model, its manifest and the dataset, of the same classes.
+
+    Raises:
+        UsageError: if the classes differ.
+        ArtifactError, DatasetError: if one of them cannot be read.
+    """
     from mobile_seg.verify.keras_runner import load_keras
     from mobile_seg.verify.runners import require_manifest
 

@@ -79,12 +79,7 @@ def check(agreement: Agreement, *, precision: str, artifact: str) -> None:
         ParityError: if the output is constant while the reference's is not, or agreement is below the floor.
     """
     floor = FLOORS[choose("precision", precision, tuple(FLOORS))]
-    if is_collapsed(agreement):
-        raise ParityError(
-            f"{artifact}: every pixel of every image has the same class, while {floor.reference} predicts "
-            f"{agreement.reference_classes} classes: its activations are saturated; calibrate on more images that "
-            "look like the training data, and check that the input's normalisation is as the manifest says"
-        )
+    refuse_collapsed(agreement, artifact=artifact, reference=floor.reference)
     if not agreement.argmax >= floor.argmax:
         steps = "" if agreement.max_steps is None else f" (largest difference {agreement.max_steps:.1f} output steps)"
         raise ParityError(
@@ -98,6 +93,20 @@ def check(agreement: Agreement, *, precision: str, artifact: str) -> None:
             f"{artifact}: only {agreement.within_2_steps:.5f} of its logits lie within 2 output steps of "
             f"{floor.reference}, below the {precision} floor of {floor.within_2_steps}; export again from the "
             "checkpoint it should hold, and if it stays, report the model and its options"
+        )
+
+
+def refuse_collapsed(agreement: Agreement, *, artifact: str, reference: str) -> None:
+    """Let an artifact pass unless it gives one class everywhere while the reference does not.
+
+    Raises:
+        ParityError: if so.
+    """
+    if is_collapsed(agreement):
+        raise ParityError(
+            f"{artifact}: every pixel of every image has the same class, while {reference} predicts "
+            f"{agreement.reference_classes} classes: its activations are saturated; calibrate on more images that "
+            "look like the training data, and check that the input's normalisation is as the manifest says"
         )
 
 
