@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_seg import api
-from mobile_seg.cli import options, parsing
+from mobile_seg.cli import options, parsing, tfmot
 from mobile_seg.cli.terminal import Progress, next_step, percent, say, table
 from mobile_seg.errors import UsageError
 from mobile_seg.quantization.scheme import SCHEMES
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_qat_phase(parser)
     options.add_recipe(parser, api.QAT_RECIPE)
     options.add_schedule(parser, evaluate_every=DEFAULTS["evaluate_every"])
+    tfmot.add_arguments(parser)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +87,8 @@ def _kept(text: str) -> tuple[str, str]:
 def run(args: argparse.Namespace) -> int:
     """Quantize and name the model's file; or rank."""
     folder = Path(args.out or Path(args.model).parent)
+    if tfmot.chosen(args):
+        return tfmot.run(args, folder)
     how: dict[str, Any] = {
         "scheme": args.scheme,
         "keep": dict(args.keep) if args.keep else None,
