@@ -4,6 +4,7 @@ TF-MOT works on legacy Keras: what comes back is a file, not a Keras 3 model to 
 """
 
 import dataclasses
+import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,7 @@ def quantize_with_tfmot(
     result = _run(network, dataset, method, recipe, shown, asked, progress)
 
     path = Path(folder) / f"{manifest.model}_tfmot_{FORMS[method]}.tflite"
-    runner, content = _finished(result.content, result.source, manifest, path)
+    runner, content = made = _finished(result.content, result.source, manifest, path)
     agreement = compare(
         TwinRunner(result.model, source=result.source, manifest=manifest),
         runner,
@@ -163,12 +164,12 @@ def quantize_with_tfmot(
         progress=_told(progress, len(dataset.val), f"verifying {path.name}"),
     )
     gate.refuse_collapsed(agreement, artifact=path.name, reference="TF-MOT's own graph")
-    file, host = _measured(content, runner, dataset, data, progress)
-    dense = None
+    files = [made]
     if asked:
         plain = ptq_bytes(result.source.twin, map(result.source.normalize, shown))
-        other, content_of_other = _finished(plain, result.source, manifest, path.with_stem(f"{path.stem}_dense"))
-        dense, _ = _measured(content_of_other, other, dataset, data, progress)
+        files.append(_finished(plain, result.source, manifest, path.with_stem(f"{path.stem}_dense")))
+    (file, *rest), host = _measured(files, dataset, data, progress)
+    dense = rest[0] if rest else None
     record = TfmotRecord(path, method, asked, result.unannotated, agreement, host, file, dense)
     write_bytes(path, content)
     write_text(path.with_suffix(".json"), runner.manifest.to_json())
@@ -225,19 +226,34 @@ def _finished(content: bytes, source: Source, manifest: Manifest, path: Path) ->
 
 
 def _measured(
-    content: bytes, runner: Runner, dataset: Dataset, data: PathLike, progress: Progress | None
-) -> tuple[Measured, dict[str, Any]]:
-    """What a file is worth, and the machine it was timed on."""
-    score = api.evaluate(runner, data=data, progress=progress)
-    size = file_size(content)
-    with tempfile.TemporaryDirectory(prefix="mobile-seg-tfmot-") as folder:
-        file = write_bytes(Path(folder) / "model.tflite", content)
-        profile = api.profile(file, images=[read_image(pair.image) for pair in dataset.val[:PROFILE_IMAGES]])
-    latency = {threads: stages["infer"] for threads, stages in profile.latency_ms.items()}
+    files: list[tuple[TFLiteRunner, bytes]], dataset: Dataset, data: PathLike, progress: Progress | None
+) -> tuple[list[Measured], dict[str, Any]]:
+    """What each file is worth, and the machine they were timed on."""
+    scores = [api.evaluate(runner, data=data, progress=progress).miou for runner, _ in files]
+    contents = [content for _, content in files]
+    times, host = _timed(contents, [read_image(pair.image) for pair in dataset.val[:PROFILE_IMAGES]])
+    found = []
+    for content, miou, latency in zip(contents, scores, times, strict=True):
+        size = file_size(content)
+        found.append(Measured(size.bytes, size.compressed, size.weights, size.zeros, miou, latency))
     tf_keras, tfmot = load_extra()
     versions = {**installed_versions(), "tf_keras": tf_keras.__version__, "tfmot": tfmot.__version__}
-    host = {"cpu": profile.cpu, "cores": profile.cores, "runs": profile.runs, "versions": versions}
-    return Measured(size.bytes, size.compressed, size.weights, size.zeros, score.miou, latency), host
+    return found, host | {"versions": versions}
+
+
+def _timed(contents: list[bytes], images: list[Any]) -> tuple[list[dict[str, float]], dict[str, Any]]:
+    """Median milliseconds of inference by threads, of each; in turns there and back, so that a drift hits all alike."""
+    first = range(len(contents))
+    turns = [*first, *reversed(first)] if len(contents) > 1 else [*first]
+    samples: list[dict[str, list[float]]] = [{} for _ in contents]
+    with tempfile.TemporaryDirectory(prefix="mobile-seg-tfmot-") as folder:
+        paths = [write_bytes(Path(folder) / f"{number}.tflite", content) for number, content in enumerate(contents)]
+        for number in turns:
+            profile = api.profile(paths[number], images=images)
+            for measured in profile.by_threads:
+                samples[number].setdefault(str(measured.threads), []).extend(measured.infer.samples_ms)
+    medians = [{threads: statistics.median(taken) for threads, taken in found.items()} for found in samples]
+    return medians, {"cpu": profile.cpu, "cores": profile.cores, "runs": profile.runs * turns.count(0)}
 
 
 def _told(progress: Progress | None, total: int, text: str) -> Any:
