@@ -210,14 +210,14 @@ def page(record: dict[str, Any]) -> str:
 Written by `benchmarks/qat_peers.py`; the record is `docs/records/qat_peers.json`.
 
 {record["model"]} at {record["input"][0]}x{record["input"][1]} on {record["data"]}, float mIoU
-{record["float_miou"]:.2%}. All start from these weights. The two trained engines take {recipe["steps"]} steps on the same
-batches of {recipe["batch"]}, learning rate {recipe["learning_rate"]}.
+{record["float_miou"]:.2%}. All start from these weights. The two trained engines take {recipe["steps"]} steps on the
+same batches of {recipe["batch"]}, learning rate {recipe["learning_rate"]}.
 
 {table}
 
 "Its own graph" is the model that training saw: for TFLite PTQ, which has none, the float model. Milliseconds are
-medians of {timed["runs"]} runs after {timed["warm_up"]}, {timed["threads"]} thread, the files taking turns in one process
-({record["host"]}). The step ratio is of medians of {timed["steps"]} steps, taken in turn; ours with batch
+medians of {timed["runs"]} runs after {timed["warm_up"]}, {timed["threads"]} thread, the files taking turns in one
+process ({record["host"]}). The step ratio is of medians of {timed["steps"]} steps, taken in turn; ours with batch
 statistics still on, its dearest phase. TF-MOT's ranges start at ±6 and move by a thousandth a step, so that few
 steps do it no justice; that it cannot start from calibrated ranges is part of what is compared.
 

@@ -23,6 +23,7 @@ from mobile_seg.quantizing import analyze, quantize, quantized, scheme_of
 from mobile_seg.training.recipe import Recipe
 
 if TYPE_CHECKING:  # importing this module loads nothing heavy, so that `--help` can show its defaults
+    from mobile_seg.converters.builder import Conversion
     from mobile_seg.evaluation.confusion import SegmentationScore
     from mobile_seg.imaging import Image, LabelMap
     from mobile_seg.profiling.records import HostProfile
@@ -89,11 +90,12 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """An artifact on disk, and how closely it follows the Keras model it was made from."""
+    """An artifact on disk, how closely it follows its Keras model, and every conversion between integers inside."""
 
     path: Path
     manifest: Manifest
     agreement: "Agreement"
+    conversions: "tuple[Conversion, ...]" = ()
 
 
 def export(
@@ -150,7 +152,7 @@ def export(
         gate.check(agreement, precision=options.precision, artifact=name)
     write_bytes(path, converted.content)
     write_text(path.with_suffix(".json"), converted.manifest.to_json())
-    return Exported(path, converted.manifest, agreement)
+    return Exported(path, converted.manifest, agreement, converted.conversions)
 
 
 def evaluate(

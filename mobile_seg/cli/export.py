@@ -44,10 +44,13 @@ def run(args: argparse.Namespace) -> int:
             megabytes(file.path.stat().st_size),
             percent(file.agreement.argmax),
             "–" if file.agreement.psnr_db is None else f"{file.agreement.psnr_db:.1f} dB",
+            str(len(file.conversions)),
         )
         for file in exported
     ]
-    say(*table(rows, header=("artifact", "size", "agreement", "PSNR")))
+    say(*table(rows, header=("artifact", "size", "agreement", "PSNR", "conversions")))
+    reasons = {conversion.reason for file in exported for conversion in file.conversions}
+    say(*(f"converted inside because: {reason}" for reason in sorted(reasons)))
     artifact = shlex.quote(str(exported[0].path))
     next_step(
         f"mobile-seg eval {artifact} --data {shlex.quote(args.data)}",

@@ -187,8 +187,8 @@ def test_export_makes_one_file_per_precision(cli: Cli, stand_in: Stand, tmp_path
     given = export.call_args.kwargs
     assert (given["folder"], given["output"], given["force"]) == (tmp_path / "artifacts", "labels", True)
     assert [line.split()[1:] for line in ran.out.splitlines()[1:3]] == [
-        ["2.50", "MB", "99.87%", "41.3", "dB"],
-        ["2.50", "MB", "99.87%", "–"],
+        ["2.50", "MB", "99.87%", "41.3", "dB", "0"],
+        ["2.50", "MB", "99.87%", "–", "0"],
     ]
     cli("export", model, "--data", "d.yaml", "--out", tmp_path / "there")
     given = export.call_args.kwargs

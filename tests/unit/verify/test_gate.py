@@ -17,7 +17,7 @@ def agreement(argmax: float, **other: Any) -> Agreement:
 
 @pytest.mark.parametrize(
     ("precision", "floor"),
-    [("float32", 0.9999), ("float16", 0.997), ("int8", 0.98), ("int16x8", 0.998), ("w8", 0.98)],
+    [("float32", 0.9999), ("float16", 0.997), ("int8", 0.995), ("int16x8", 0.998), ("w8", 0.98)],
 )
 def test_the_floor_itself_passes_and_less_does_not(precision: str, floor: float) -> None:
     check(agreement(floor), precision=precision, artifact="m.tflite")
@@ -47,11 +47,11 @@ def test_steps_are_told_where_there_are_some() -> None:
 
 
 def test_logits_far_from_the_graph_do_not_pass_whatever_their_argmax() -> None:
-    check(agreement(1.0, within_2_steps=0.995), precision="int8", artifact="m")
+    check(agreement(1.0, within_2_steps=0.999), precision="int8", artifact="m")
     with pytest.raises(
-        ParityError, match=r"only 0\.99400 of its logits lie within 2 output steps of its own QAT graph"
+        ParityError, match=r"only 0\.99800 of its logits lie within 2 output steps of its own QAT graph"
     ):
-        check(agreement(1.0, within_2_steps=0.994), precision="int8", artifact="m")
+        check(agreement(1.0, within_2_steps=0.998), precision="int8", artifact="m")
 
 
 def test_not_a_number_does_not_pass() -> None:
