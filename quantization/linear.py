@@ -12,6 +12,9 @@ from mobile_seg.quantization.fake_quant import RANGE_FLOOR
 LEVELS = 127.0
 """Largest magnitude of a narrow 8-bit weight."""
 
+ACCUMULATOR = 2.0**23
+"""Largest bias in accumulator steps: the sum still counts exactly in float32."""
+
 
 QUANTIZATION: dict[str, Any] = {
     "weights": "int8",
@@ -131,16 +134,25 @@ class QuantLinear:
         kernel, bias = self.folded()
         return self._on_grid(kernel), bias
 
-    def weight_steps(self: Any) -> np.ndarray:
-        """The size of one weight step: `[channels]`, or one for all; what the artifact holds."""
-        return snapped(ops.convert_to_numpy(self._step(self.folded()[0]))).reshape(self.weight_step.shape)
+    def weight_steps(self: Any, input_step: float | None = None) -> np.ndarray:
+        """The size of one weight step: `[channels]`, or one for all; what the artifact holds.
+
+        For an input of 8 bits, large enough for the bias to fit its accumulator; a channel whose weights are
+        next to nothing beside its bias loses nothing by it.
+        """
+        kernel, bias = self.folded()
+        steps = ops.convert_to_numpy(self._step(kernel)).reshape(self.weight_step.shape)
+        if input_step is not None and bias is not None:
+            least = np.abs(ops.convert_to_numpy(bias)) / (input_step * ACCUMULATOR)
+            steps = np.maximum(steps, least if steps.shape else least.max())
+        return snapped(steps)
 
     def settle(self: Any, input_step: float | None, output_step: float | None) -> bool:
         """Fix the weights' steps, and put the bias on the accumulator's grid if the input has a step.
 
         With an output step, compute as the kernel does from now on. Returns whether a bias was rounded.
         """
-        self.weight_step.assign(steps := self.weight_steps())
+        self.weight_step.assign(steps := self.weight_steps(input_step if output_step else None))
         self.input_step.assign(input_step or 0.0)
         self.output_step.assign(output_step or 0.0)
         if input_step is None or not (self.batch_norm or self.use_bias):
@@ -162,7 +174,8 @@ class QuantLinear:
         kernel, bias = (None if value is None else ops.convert_to_numpy(value) for value in source.folded())
         factor = np.float32(factor)
         if self.weights_grid.startswith("int8"):
-            steps = source.weight_steps()
+            settled = ops.convert_to_numpy(source.weight_step)
+            steps = settled if settled.all() else source.weight_steps()
             step = ops.convert_to_numpy(source._per_channel(steps))
             kernel = np.round(kernel / step) * step
             self.weight_max.assign(np.float32(LEVELS) * steps * factor)

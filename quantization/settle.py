@@ -26,6 +26,9 @@ def settle(model: keras.Model) -> int:
             layer.set_range(*snapped_range(*layer.get_range()))
     sync_ranges(model)
     graph = view(model)
+    for name in graph.order:
+        if _widen_output(graph, name):
+            sync_ranges(model)
     return sum(_settle_layer(graph, name) for name in graph.order)
 
 
@@ -90,6 +93,24 @@ def _settle_layer(graph: GraphView, name: str) -> bool:
     if exact:
         layer.steps.assign([quantizer.step for quantizer in (*sources, output) if quantizer])
     return False
+
+
+def _widen_output(graph: GraphView, name: str) -> bool:
+    """Widen a range next to which the accumulator's step is huge, as of a ReLU that lets nothing through.
+
+    XNNPACK refuses to multiply by 256 or more, and LiteRT 2.3 crashes on that refusal.
+    """
+    layer = graph.layers[name]
+    source = quantizer_of(graph, graph.only_input(name)) if isinstance(layer, QuantLinear) else None
+    output = _quantizer_behind(graph, name)
+    if source is None or output is None or not (layer.has_steps and output.observes) or output.bits != 8:
+        return False
+    least = source.step * float(layer.weight_steps(source.step).max()) / 128.0
+    if output.step >= least:
+        return False
+    low, high = output.get_range()
+    output.set_range(*snapped_range(low * least / output.step, high * least / output.step))
+    return True
 
 
 def _settle_hard_swish(graph: GraphView, name: str) -> bool:

@@ -1,6 +1,6 @@
 """How far a TFLite file may lie from the quantization-aware graph it was made from, derived layer by layer.
 
-`error_bound` carries an upper bound of |file - graph| through the graph, from the image, whose bytes are
+`error_bounds` carries an upper bound of |file - graph| through the graph, from the image, whose bytes are
 the same on both sides. **A bound of 0 means equal to the bit**, which is what a settled model promises
 where all its layers have exact kernels. Where e is the error of the input (the worst of several):
 
@@ -15,10 +15,12 @@ where all its layers have exact kernels. Where e is the error of the input (the 
   XNNPACK multiplies by a ratio of 8 fractional bits: 255 integers times 1/512 is half a step. A ReLU that no
   kernel could fuse moves its input in the same way.
 - **Clamps and copies.** Nothing. (Nearest upsampling, and bilinear from one pixel, are copies.)
-- **Mean, average pooling, constant factor.** |factor| e; sums of integers are exact, so only rounding is left.
+- **Average pooling.** Nothing: the quantizer behind it rounds ties as the kernel does.
+- **Mean, constant factor.** |factor| e; sums of integers are exact, so only rounding is left.
 - **Bilinear upsampling.** Its four weights have 10 fractional bits or more: 4 x 255 / 2048 of a step.
 - **Activations.** Their largest slope: sigmoid 1/4, tanh 1, softmax 1/2 (largest entry of its Jacobian's row
-  sums, 2p(1-p)), hard-swish 3/2. The 8-bit kernels look the rounded float function up.
+  sums, 2p(1-p)), hard-swish 3/2. The 8-bit kernels look the rounded float function up, but for hard-swish, which
+  works in 16-bit fixed point, less than a step off at either of two inputs; settled, the graph has its numbers.
 - **Weighted fusion.** Shares times errors. A share is folded into the layer that makes the input: its integers
   are the same but where float32 tips a tie, so each input counts with one more step.
 
@@ -42,6 +44,7 @@ from mobile_seg.graph import GraphView, view
 from mobile_seg.layers import WeightedSum
 from mobile_seg.quantization.arithmetic import QuantAdd, QuantMultiply, QuantSubtract
 from mobile_seg.quantization.fake_quant import FakeQuant
+from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_averaging, is_fused_activation, is_pass_through
 from mobile_seg.quantization.settle import quantizer_of
@@ -54,12 +57,12 @@ WIDE_KERNEL, WIDE_TABLE = 2.0, 8.0
 """Steps of 16 bits that a kernel, or one that looks its function up, may be off."""
 
 
-def error_bound(quantized: keras.Model, pixels: np.ndarray, *, scheme: str = "int8") -> float:
-    """The most by which the file may differ from `quantized` on these images, in real units; 0 means not at all."""
+def error_bounds(quantized: keras.Model, pixels: np.ndarray, *, scheme: str = "int8") -> list[float]:
+    """The most by which each output of the file may differ from that of `quantized` on these images, in real units."""
     walk = _Walk(quantized, pixels, scheme)
     for name in walk.graph.order:
         walk.error[name] = walk.bound(name)
-    return max(walk.error[output] for output in walk.graph.outputs)
+    return [walk.error[output] for output in walk.graph.outputs]
 
 
 class _Walk:
@@ -69,7 +72,7 @@ class _Walk:
         self.graph: GraphView = view(quantized)
         self.scheme = scheme
         self.error: dict[str, float] = {}
-        whole = keras.Model(quantized.inputs, [self.graph.layers[name].output for name in self.graph.order])
+        whole = keras.Model(quantized.input, [self.graph.layers[name].output for name in self.graph.order])
         values = whole(pixels.astype(np.float32), training=False)
         self.reach = {
             name: float(np.abs(np.asarray(value)).max()) for name, value in zip(self.graph.order, values, strict=True)
@@ -94,6 +97,9 @@ class _Walk:
         if isinstance(layer, QuantLinear):
             settled = layer.has_steps and float(layer.output_step) > 0.0
             return self._gain(layer) * errors[0], settled
+        if isinstance(layer, QuantHardSwish):
+            settled = float(layer.input_step) > 0.0
+            return SLOPES["hard_silu"] * errors[0], settled and not errors[0]
         if isinstance(layer, QuantMultiply):
             one, other = (self.reach[source] for source in self.graph.inputs[name])
             return one * errors[1] + (other + errors[1]) * errors[0], bool(layer.steps[-1] > 0.0)
@@ -113,7 +119,9 @@ class _Walk:
         if isinstance(layer, (layers.Activation, layers.Softmax)):
             kind = layer.activation.__name__ if isinstance(layer, layers.Activation) else "softmax"
             return SLOPES[kind] * errors[0], False
-        known = (layers.GlobalAveragePooling2D, layers.AveragePooling2D, layers.UpSampling2D)
+        if isinstance(layer, layers.AveragePooling2D):
+            return errors[0], self._bits(name) == 8 and not errors[0]
+        known = (layers.GlobalAveragePooling2D, layers.UpSampling2D)
         assert isinstance(layer, known), f"no bound for {type(layer).__name__}"
         return errors[0], False
 
@@ -127,6 +135,8 @@ class _Walk:
             own = self._gain(layer) * FLOAT32 * largest + self._bias(layer, name)
             if self.scheme == "w8":
                 own += self._gain(layer) * (self.reach[sources[0]] + self.error[sources[0]]) / 127
+        if isinstance(layer, QuantHardSwish):
+            own += 2 * _step(behind)
         if isinstance(layer, layers.UpSampling2D):
             own += 4 * 255 / 2048 * _step(behind)
         if self._bits(name) == 16:

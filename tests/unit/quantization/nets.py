@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras import layers
-from unit.quantization.bounds import error_bound
+from unit.quantization.bounds import error_bounds
 
 from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.options import ExportOptions
@@ -30,10 +30,15 @@ Body = Callable[[Any], Any]
 """From the normalized image to the last tensor."""
 
 
-def net(body: Body, *, size: tuple[int, int] = SIZE, name: str = "net") -> keras.Model:
-    """A functional model: bytes as floats → Rescaling → `body`; its random weights are the same every time."""
+def net(body: Body | list[Body], *, size: tuple[int, int] = SIZE, name: str = "net") -> keras.Model:
+    """A functional model: bytes as floats → Rescaling → `body`; its random weights are the same every time.
+
+    A list of bodies gives as many outputs.
+    """
     image = keras.Input((*size, 3), name="image")
-    model = keras.Model(image, body(layers.Rescaling(1 / 128, offset=-1.0, name="normalize")(image)), name=name)
+    x = layers.Rescaling(1 / 128, offset=-1.0, name="normalize")(image)
+    outputs = [one(x) for one in body] if isinstance(body, list) else body(x)
+    model = keras.Model(image, outputs, name=name)
     randomize(model)
     return model
 
@@ -68,9 +73,10 @@ def manifest_of(model: keras.Model) -> Manifest:
 
 
 def calibrated(model: keras.Model, *, scheme: str = "int8", keep: dict[str, str] | None = None) -> keras.Model:
-    """Rewrite and set the ranges on `images`."""
+    """Rewrite and, where activations are integers, set the ranges on `images`."""
     quantized = insert_quantizers(model, scheme=find(scheme), keep=keep)
-    calibrate(quantized, [images(size=model.input_shape[1:3]).astype(np.float32)])
+    if find(scheme).activation_bits is not None:
+        calibrate(quantized, [images(size=model.input_shape[1:3]).astype(np.float32)])
     return quantized
 
 
@@ -82,16 +88,36 @@ def to_int8(quantized: keras.Model, *, output: str = "logits", io: str = "uint8"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A file against its quantization-aware graph.
+    """A file against its quantization-aware graph, output by output.
 
-    `steps` are the differences in steps of the file's output (in real units where that is float), `bound` what
-    `bounds.error_bound` allows, in the same unit.
+    `steps` are the differences in steps of that output (in real units where it is float), `bounds` what
+    `bounds.error_bounds` allows, in the same unit.
     """
 
     facts: GraphFacts
     conversions: tuple[Conversion, ...]
-    steps: np.ndarray
-    bound: float
+    steps: list[np.ndarray]
+    bounds: list[float]
+    float16: bool
+    """Its weights are half precision, which a DEQUANTIZE of each makes floats."""
+
+    def check(self) -> None:
+        """Every output within its bound, every conversion accounted for, with a reason we know."""
+        weights = dict(self.facts.ops).get("DEQUANTIZE", 0) if self.float16 else 0
+        assert self.facts.quantize_ops - weights == len(self.conversions)
+        assert {one.reason for one in self.conversions} <= {*REASONS}
+        for index, (steps, bound) in enumerate(zip(self.steps, self.bounds, strict=True)):
+            assert steps.max() <= bound, f"output {index}"
+
+
+REASONS = (
+    "the image's bytes are unsigned",
+    "joined with tensors of another range",
+    "read on another grid than its kernel writes",
+    "read by 16 bits",
+    "read by an operation that stays in float",
+)
+"""Why a file converts between grids, or to floats and back."""
 
 
 def compare(
@@ -108,23 +134,35 @@ def compare_quantized(quantized: keras.Model, *, scheme: str = "int8") -> Compar
     """The second half of the way, from a calibrated model on."""
     made = convert_graph(deploy_graph(quantized), precision=find(scheme).precision, io="uint8")
     shown = images(size=quantized.input_shape[1:3])
-    interpreter = Interpreter(model_content=made.content)
+    expected = quantized(shown.astype(np.float32), training=False)
+    expected = [np.asarray(one) for one in (expected if isinstance(expected, list) else [expected])]
+    bounds = error_bounds(quantized, shown, scheme=scheme)
+    steps: list[np.ndarray] = []
+    for index, (values, grid) in enumerate(run(made.content, shown)):
+        scale, zero_point = grid
+        if not scale:
+            steps.append(np.abs(values - expected[index]))
+            continue
+        exact = expected[index].astype(np.float64) / scale + zero_point
+        assert np.abs(exact - np.round(exact)).max() < 0.02, "the graph's output lies on the file's grid"
+        steps.append(np.abs(values - np.round(exact)))
+        bounds[index] /= scale
+    return Comparison(inspect_tflite(made.content), made.conversions, steps, bounds, scheme == "float16")
+
+
+def run(content: bytes, pixels: np.ndarray) -> list[tuple[np.ndarray, tuple[float, int]]]:
+    """A file's outputs on images, each with scale and zero point (scale 0: floats)."""
+    interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
-    (given,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero_point = output["quantization"]
-    found = []
-    for image in shown:
+    (given,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    found: list[list[np.ndarray]] = [[] for _ in outputs]
+    for image in pixels:
         interpreter.set_tensor(given["index"], image[None])
         interpreter.invoke()
-        found.append(interpreter.get_tensor(output["index"])[0])
-    integers = np.stack(found)
-    bound, expected = error_bound(quantized, shown, scheme=scheme), logits(quantized, shown)
-    if not scale:
-        return Comparison(inspect_tflite(made.content), made.conversions, np.abs(integers - expected), bound)
-    exact = expected.astype(np.float64) / scale + zero_point
-    assert np.abs(exact - np.round(exact)).max() < 0.02, "the graph's output lies on the file's grid"
-    steps = np.abs(integers - np.round(exact))
-    return Comparison(inspect_tflite(made.content), made.conversions, steps, bound / scale)
+        for output, values in zip(outputs, found, strict=True):
+            values.append(interpreter.get_tensor(output["index"])[0])
+    grids = [output["quantization"] for output in outputs]
+    return [(np.stack(values), grid) for values, grid in zip(found, grids, strict=True)]
 
 
 def logits(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
