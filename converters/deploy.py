@@ -7,6 +7,7 @@ from keras import ops
 
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import call, copy_layer, rebuild, view
+from mobile_seg.layers import SpaceToDepth
 
 _ONLY_IN_TRAINING = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianNoise)
 
@@ -36,6 +37,17 @@ class Resize(keras.layers.Layer):
         return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}
 
 
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class BlocksToChannels(SpaceToDepth):
+    """`SpaceToDepth` by TensorFlow, which becomes one SPACE_TO_DEPTH instead of three layout changes."""
+
+    def call(self, x: Any) -> Any:
+        """`[N, H, W, C]` → `[N, H/b, W/b, C·b²]`."""
+        import tensorflow as tf
+
+        return tf.nn.space_to_depth(x, self.block_size)
+
+
 def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
     """Return an inference copy of `model`: training-only layers gone, upsampling as resize operations.
 
@@ -56,6 +68,8 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
             return inputs[0]
         if isinstance(layer, keras.layers.UpSampling2D):
             return _resize(layer)(*inputs)
+        if type(layer) is SpaceToDepth:
+            return BlocksToChannels.from_config(layer.get_config())(*inputs)
         copy = copy_layer(layer, dtype="float32")
         output = call(copy, *inputs)
         copy.set_weights(layer.get_weights())

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from unit.quantization.nets import images, logits, net
+from unit.quantization.nets import compare, images, logits, net
 
 from mobile_seg.converters.deploy import Resize, deploy_graph
 from mobile_seg.errors import UnsupportedLayerError
+from mobile_seg.layers import SpaceToDepth
 
 
 def _everything(x: Any) -> Any:
@@ -67,3 +68,12 @@ def test_the_resize_saves_and_loads() -> None:
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert (again.size, again.interpolation, again.name) == ((4, 6), "nearest", "up")
     assert layer.compute_output_shape((None, 2, 3, 5)) == (None, 4, 6, 5)
+
+
+def test_space_to_depth_is_one_operation() -> None:
+    def body(x: Any) -> Any:
+        return layers.Conv2D(3, 1)(SpaceToDepth(2)(layers.Conv2D(4, 3, padding="same")(x)))
+
+    found = compare(net(body))
+    assert dict(found.facts.ops) == {"QUANTIZE": 1, "CONV_2D": 2, "SPACE_TO_DEPTH": 1}
+    assert max(steps.max() for steps in found.steps) == 0
