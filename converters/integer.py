@@ -27,6 +27,7 @@ class IntegerWriter:
         self.made = Builder(model)
         self.values: dict[int, Value] = {}
         self.quantized_as: dict[int, Grid] = {}
+        self.replaced: dict[int, Grid] = {}
         for operator in self.graph.operators:
             if operator_code(model, operator) == _OP.QUANTIZE:
                 self.quantized_as.setdefault(operator.inputs[0], self._grid(operator.outputs[0]))
@@ -55,13 +56,21 @@ class IntegerWriter:
         return self.made.model
 
     def _look_through_layouts(self) -> None:
-        """The converter moves pairs behind a reshape: what nothing else reads in front is on the same grid."""
-        read = [int(tensor) for operator in self.graph.operators for tensor in operator.inputs]
-        for operator in reversed(self.graph.operators):
-            source, grid = operator.inputs[0], self.quantized_as.get(operator.outputs[0])
-            moved = operator_code(self.old, operator) in _LAYOUTS and grid is not None
-            if moved and read.count(source) == 1 and source not in self.graph.outputs:
-                self.quantized_as.setdefault(source, grid)
+        """The converter moves pairs behind a reshape: what nothing else reads in front is on the same grid.
+
+        Behind a mean it leaves a pair of its own invention in front, on the mean's input's grid; that one is undone.
+        """
+        operators = self.graph.operators
+        read = [int(tensor) for operator in operators for tensor in operator.inputs] + [*map(int, self.graph.outputs)]
+        made_by = {int(operator.outputs[0]): operator for operator in operators}
+        for operator in reversed(operators):
+            source, grid = int(operator.inputs[0]), self.quantized_as.get(operator.outputs[0])
+            if operator_code(self.old, operator) not in _LAYOUTS or grid is None or read.count(source) != 1:
+                continue
+            self.quantized_as.setdefault(source, grid)
+            if source in made_by and operator_code(self.old, made_by[source]) == _OP.DEQUANTIZE:
+                pair = made_by[int(made_by[source].inputs[0])]
+                self.quantized_as[pair.inputs[0]] = self.replaced[pair.outputs[0]] = grid
 
     def _input(self, tensor: int, io: str) -> int:
         grid, kept = self.quantized_as.get(tensor), self.graph.tensors[tensor]
@@ -244,6 +253,8 @@ class IntegerWriter:
 
     def _grid(self, tensor: int) -> Grid:
         """The grid of one of the converter's unsigned tensors, as the signed one of the same values."""
+        if tensor in self.replaced:
+            return self.replaced[tensor]
         made = self.graph.tensors[tensor]
         bits = 8 if made.type == schema.TensorType.UINT8 else 16
         scale = tuple(float(s) for s in made.quantization.scale)

@@ -9,13 +9,18 @@ from mobile_seg.registration import register
 
 if TYPE_CHECKING:
     from mobile_seg.api import analyze, build, evaluate, export, predict, profile, quantize, train
+    from mobile_seg.tflite import to_tflite
 
 register()
 
-__all__ = ["analyze", "build", "evaluate", "export", "predict", "profile", "quantize", "train"]
+__all__ = ["analyze", "build", "evaluate", "export", "predict", "profile", "quantize", "to_tflite", "train"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "to_tflite":
+        from mobile_seg.tflite import to_tflite
+
+        return to_tflite
     if name in __all__:
         from mobile_seg import api
 

@@ -51,6 +51,7 @@ MAIN_JOB = (
     "mobile_seg.measurements",
     "mobile_seg.phases",
     "mobile_seg.quantizing",
+    "mobile_seg.tflite",
     "mobile_seg.tfmot_engine",
 )
 """The modules that chain the rooms into the product's verbs; they stand between report and cli."""

@@ -58,9 +58,10 @@ def nested_joins(x: Any) -> Any:
     return conv(4, 1)(layers.Concatenate()([inner, conv_bn(x, 2, "relu")]))
 
 
-def squeeze_excite(x: Any, gate: str = "hard_sigmoid") -> Any:
+def squeeze_excite(x: Any, gate: str = "hard_sigmoid", *, reshaped: bool = False) -> Any:
     """Channels weighted by what their means say (arXiv:1709.01507; the hard gate, arXiv:1905.02244, sec. 5.2)."""
-    mean = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    mean = layers.GlobalAveragePooling2D(keepdims=not reshaped)(x)
+    mean = layers.Reshape((1, 1, x.shape[-1]))(mean) if reshaped else mean
     weights = conv(x.shape[-1], 1)(conv(3, 1, activation="relu")(mean))
     return layers.Multiply()([x, activated(gate, weights)])
 
@@ -134,6 +135,7 @@ BOUNDED: dict[str, Body] = {
     "rescaling": lambda x: layers.Rescaling(-0.7)(layers.ReLU()(conv()(x))),
     "squeeze_excite": lambda x: squeeze_excite(conv()(x)),
     "squeeze_excite_sigmoid": lambda x: squeeze_excite(conv()(x), "sigmoid"),
+    "squeeze_excite_reshaped": lambda x: squeeze_excite(conv()(x), "sigmoid", reshaped=True),
     "image_pooling": image_pooling,
     "fusion": lambda x: residual(conv()(x), merge=WeightedSum),
     "fusion_of_what_others_read": lambda x: (lambda y: layers.Add()([y, residual(y, merge=WeightedSum)]))(conv()(x)),
@@ -196,6 +198,8 @@ class Step:
             x = kind(kernel_size=self.kernel, **first, **multiplier, **options)(x)
         if not self.flag or self.filters % 2:
             x = layers.BatchNormalization()(x)
+        if self.kind == "transposed" and self.activation in FUSED:
+            return x  # its kernel fuses none of them: see REQUANTIZED
         return activated(self.activation, x)
 
 
@@ -219,8 +223,8 @@ SIMPLE: dict[str, Callable[[Step, Any], Any]] = {
 }
 
 EXACT_KINDS = (
-    "conv", "depthwise", "transposed", "dense", "max_pool", "average_pool", "nearest", "pad", "reshape", "space_to_depth",
-    "normalization", "sum", "difference", "product",
+    "conv", "depthwise", "transposed", "dense", "max_pool", "average_pool", "nearest", "pad", "reshape",
+    "space_to_depth", "normalization", "sum", "difference", "product",
 )  # fmt: skip
 """Kinds of steps after which the file is equal to the bit, with a fused activation or hard-swish."""
 
