@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mobile_seg.data.toy import write_toy_dataset
+from mobile_seg.profiling.static import inspect_tflite
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -18,6 +19,12 @@ REPLACED = {
     "(256, 352)": "(64, 64)",
     "steps=4000, batch=8": "steps=60, batch=4",
     "steps=500, batch=8": "steps=4, batch=4",
+}
+
+
+SNIPPETS = {
+    mark: next(text for kind, text in BLOCKS if kind == "python" and mark in text)
+    for mark in ("mobile_seg.train(", "keras.applications")
 }
 
 
@@ -55,7 +62,7 @@ def test_the_commands_in_order(folder):
 
 @pytest.mark.slow
 def test_the_snippet(folder):
-    (snippet,) = [text for kind, text in BLOCKS if kind == "python"]
+    snippet = SNIPPETS["mobile_seg.train("]
     for shown, smaller in REPLACED.items():
         assert shown in snippet, f"the README no longer says {shown}"
         snippet = snippet.replace(shown, smaller)
@@ -64,3 +71,11 @@ def test_the_snippet(folder):
     assert (folder / path).is_file()
     assert float(agreement) > 0.98
     assert 0.0 < float(printed[-1]) < 1.0
+
+
+@pytest.mark.slow
+def test_the_snippet_of_any_keras_model(folder):
+    run(folder, sys.executable, "-c", SNIPPETS["keras.applications"])
+    facts = inspect_tflite(folder / "model.tflite")
+    assert facts.float_ops == 0
+    assert facts.inputs[0].dtype == "INT8"

@@ -49,11 +49,12 @@ def test_the_yaml_has_known_keys():
 def test_the_python_names_exist():
     import mobile_seg
 
-    (text,) = [text for kind, text in BLOCKS if kind == "python"]
-    used = {
-        node.attr
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mobile_seg"
-    }
+    used = set()
+    for text in (text for kind, text in BLOCKS if kind == "python"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mobile_seg":
+                used.add(node.attr)
+            if isinstance(node, ast.ImportFrom) and node.module == "mobile_seg":
+                used |= {alias.name for alias in node.names}
     assert used <= set(mobile_seg.__all__)
     assert used
