@@ -121,8 +121,10 @@ class IntegerWriter:
             order = constant(self.old, self.graph.tensors[operator.inputs[1]])
             assert order is not None
             held, axis = held.transpose(order), [int(o) for o in order].index(grid.axis)
-        else:  # of a depthwise kernel: its channels stay last
-            held, axis = held.reshape(shape(made)), made.shape.size - 1 if len(grid.scale) > 1 else 0
+        else:  # of a depthwise kernel, whose channels stay last, or a transposition past a single row or column
+            held = held.reshape(shape(made))
+            sizes = held.shape[::-1]
+            axis = held.ndim - 1 - sizes.index(len(grid.scale)) if len(grid.scale) > 1 else 0
         moved = Grid(grid.bits, grid.scale, grid.zero_point, axis)
         self.values[operator.outputs[0]] = self.made.constant(held, made, moved)
         return True

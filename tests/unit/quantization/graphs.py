@@ -97,6 +97,7 @@ EXACT: dict[str, Body] = {
     "transposed_valid_bn": lambda x: layers.BatchNormalization()(layers.Conv2DTranspose(3, 2, strides=2)(x)),
     "dense": lambda x: layers.Dense(3)(layers.Flatten()(layers.MaxPooling2D(3)(conv()(x)))),
     "dense_of_an_image": lambda x: layers.Dense(3, activation="relu")(conv()(x)),
+    "dense_of_one_channel": lambda x: layers.Dense(4)(conv(1)(x)),
     "output_is_an_activation": lambda x: layers.ReLU()(conv()(x)),
     "max_pool": lambda x: layers.MaxPooling2D(3, strides=2, padding="same")(conv()(x)),
     "average_pool": lambda x: conv(3, 1)(layers.AveragePooling2D(2)(conv()(x))),
