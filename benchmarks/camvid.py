@@ -21,7 +21,7 @@ RUNS = ROOT / "runs"
 NAME = "camvid_s49_minus"
 ARGUMENTS = (
     "run --data benchmarks/camvid.yaml --model mobile_spinenet_s49_minus --input 256x352 --output-stride 8 "
-    "--aspp-rates 6,12,18 --steps 1500 --lr 0.1 --qat-steps 100 --qat-lr 0.01 --evaluate-every 300 "
+    "--aspp-rates 6,12,18 --steps 1000 --lr 0.1 --qat-steps 100 --qat-lr 0.001 --evaluate-every 20 "
     f"--name {NAME}"
 )
 START, END = "<!-- results:start -->", "<!-- results:end -->"

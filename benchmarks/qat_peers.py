@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("model", nargs="?", help="a trained float .keras model")
     parser.add_argument("--data", default="benchmarks/camvid.yaml")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--lr", type=float, default=0.001)
     parser.add_argument("--render", action="store_true", help="render from the record")
     options = parser.parse_args()
     if not options.render:
@@ -85,7 +85,7 @@ def measure(options: argparse.Namespace, progress: Callable[[int, int, str], Non
                 data=options.data,
                 folder=place,
                 recipe=recipe if name == "ours_qat" else None,
-                evaluate_every=options.steps,
+                evaluate_every=20,
                 progress=progress,
             )
             exported = api.export(trained, data=options.data, folder=place, force=True, progress=progress)

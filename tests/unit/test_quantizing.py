@@ -17,6 +17,7 @@ from mobile_seg.data.description import load_dataset
 from mobile_seg.data.toy import write_toy_dataset
 from mobile_seg.errors import CheckpointError, ParityError, UsageError
 from mobile_seg.keras_file import keras_manifest, save_model
+from mobile_seg.phases import Best
 from mobile_seg.quantization.scheme import SCHEMES, find
 from mobile_seg.training.recipe import Recipe
 from mobile_seg.verify.keras_runner import load_keras
@@ -138,8 +139,9 @@ def test_training_goes_on_from_what_was_found(data: Path, float_model: Path, tmp
 
 
 def test_batch_normalization_follows_the_batches_for_its_share_of_the_steps(
-    data: Path, float_model: Path, tmp_path: Path
+    data: Path, float_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Best, "restore", lambda self: None)  # the last state, not the best
     recipe = Recipe(steps=25, batch=2, learning_rate=0.0)
     moving = {}
     for share in (0.0, 0.5, 1.0):
@@ -206,3 +208,34 @@ def test_a_file_of_another_model_does_not_pass_its_gate(
     model = mobile_seg.quantize(float_model, data=data, folder=tmp_path, recipe=None, scheme="int16x8")
     with pytest.raises(ParityError, match="of its logits lie within 2 output steps"):
         mobile_seg.export(model, data=data, folder=tmp_path)
+
+
+def test_training_that_makes_it_worse_leaves_the_calibrated_model(
+    data: Path, float_model: Path, tmp_path: Path
+) -> None:
+    ruinous = Recipe(steps=20, batch=2, learning_rate=3.0, warmup=0.0)
+    made = {
+        name: mobile_seg.quantize(float_model, data=data, folder=tmp_path / name, recipe=recipe, evaluate_every=20)
+        for name, recipe in (("ptq", None), ("qat", ruinous))
+    }
+    scores = json.loads((tmp_path / "qat" / "qat.history.json").read_text())
+    scored = {name: mobile_seg.evaluate(path, data=data).miou for name, path in made.items()}
+    assert scores[-1]["miou"] < scored["ptq"], "the recipe is ruinous"
+    assert scored["qat"] == scored["ptq"]
+
+
+def test_a_resumed_run_remembers_what_was_best(float_model: Path, tmp_path: Path) -> None:
+    network = load_keras(float_model)
+    scores = iter((0.5, 0.7, 0.6))
+    first = Best(network, tmp_path / "qat.best.npz", "key", lambda: next(scores))
+    first.begin(resume=False)
+    kernel = network.get_layer("b1_conv").kernel
+    kernel.assign(kernel * 2.0)
+    best = np.asarray(kernel)
+    first()
+    kernel.assign(kernel * 2.0)
+    again = Best(network, tmp_path / "qat.best.npz", "key", lambda: next(scores))
+    again.begin(resume=True)
+    again()
+    again.restore()
+    np.testing.assert_array_equal(np.asarray(kernel), best)

@@ -13,8 +13,8 @@ from mobile_seg.converters.tflite import Converted, convert
 from mobile_seg.errors import UsageError
 from mobile_seg.manifest import OUTPUT_KINDS
 from mobile_seg.profiling.static import inspect_tflite
-from mobile_seg.quantization.deploy import deploy_graph
 from mobile_seg.quantization import quantize
+from mobile_seg.quantization.deploy import deploy_graph
 from mobile_seg.quantization.scheme import SCHEMES, find
 from mobile_seg.verify import gate
 from mobile_seg.verify.compare import Agreement, compare

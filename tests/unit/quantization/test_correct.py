@@ -10,10 +10,9 @@ from keras import layers
 from unit.quantization.nets import images, logits, net
 
 from mobile_seg.errors import UsageError
-from mobile_seg.quantization import correct
+from mobile_seg.quantization import correct, quantize
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.correct import correct_biases, first_batches
-from mobile_seg.quantization import quantize
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.scheme import find
 

@@ -9,11 +9,11 @@ from keras import layers
 from unit.quantization.nets import images, logits, net
 
 from mobile_seg.errors import UsageError
+from mobile_seg.quantization import quantize
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.equalize import equalize_layers
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
-from mobile_seg.quantization import quantize
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.scheme import find
 
