@@ -154,10 +154,10 @@ def page(record: dict[str, Any]) -> str:
 Written by `benchmarks/quantization.py`; the record is `docs/records/quantization.json`.
 
 {record["model"]} at {record["input"][0]}x{record["input"][1]} on {record["data"]}, float mIoU
-{record["float_miou"]:.2%}. All {record["images"]} validation images, none of which was trained on, at the labels' full
-size; {record["rows"][0]["labelled_pixels"]:,} labelled pixels. Training in the loop: {recipe["steps"]} steps of
-{recipe["batch"]} images, learning rate {", ".join(f"{rate} ({title})" for title, rate in rates.items())}; of the state after calibration and
-those after every 20 steps, the one that scores best on these images is kept.
+{record["float_miou"]:.2%}. All {record["images"]} validation images, none of which was trained on, at full size:
+{record["rows"][0]["labelled_pixels"]:,} labelled pixels. Training in the loop: {recipe["steps"]} steps of
+{recipe["batch"]} images, learning rate {", ".join(f"{rate} ({title})" for title, rate in rates.items())};
+of the state after calibration and those after every 20 steps, the one that scores best on these images is kept.
 
 {table}
 

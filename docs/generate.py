@@ -1,7 +1,7 @@
 """Writes the generated pages of docs/ from the functions whose docstrings are the rules.
 
-    .venv/bin/python docs/generate.py           # rewrite the pages
-    .venv/bin/python docs/generate.py --check   # exit 1 if one is not what the code says
+.venv/bin/python docs/generate.py  # rewrite the pages
+.venv/bin/python docs/generate.py --check   # exit 1 if one is not what the code says
 """
 
 import argparse

@@ -105,7 +105,7 @@ class QuantMultiply(_Settled, keras.layers.Multiply):
         return requantized(product, steps[0] * steps[1] / steps[2], steps[2])
 
 
-TWINS: dict[type, type] = {
+TWINS: dict[type, Any] = {
     keras.layers.Add: QuantAdd,
     keras.layers.Subtract: QuantSubtract,
     keras.layers.Multiply: QuantMultiply,

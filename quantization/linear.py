@@ -43,6 +43,7 @@ class QuantLinear:
     """
 
     channel_axes: tuple[int, ...]
+    activation: Any
 
     def set_quantization(
         self, *, weights: str, batch_norm: bool, epsilon: float, momentum: float, batch_statistics: bool, baked: bool
@@ -171,7 +172,8 @@ class QuantLinear:
 
     def bake(self: Any, source: Any, factor: float = 1.0) -> None:
         """Take the weights of `source` times `factor`, folded and on their grid."""
-        kernel, bias = (None if value is None else ops.convert_to_numpy(value) for value in source.folded())
+        folded, bias = source.folded()
+        kernel = ops.convert_to_numpy(folded)
         factor = np.float32(factor)
         if self.weights_grid.startswith("int8"):
             settled = ops.convert_to_numpy(source.weight_step)
@@ -181,7 +183,7 @@ class QuantLinear:
             self.weight_max.assign(np.float32(LEVELS) * steps * factor)
             self.weight_min.assign(np.float32(-LEVELS) * steps * factor)
         self.kernel.assign(kernel * factor)
-        self.bias.assign(np.zeros(self.bias.shape, np.float32) if bias is None else bias * factor)
+        self.bias.assign(np.zeros(self.bias.shape, np.float32) if bias is None else ops.convert_to_numpy(bias) * factor)
 
     def _normalized_by_batch(self: Any, x: Any) -> Any:
         factor = self._factor()

@@ -8,7 +8,7 @@ from keras import ops
 from mobile_seg.quantization.linear import QUANTIZATION, QuantLinear
 
 
-def _constructor(self: Any, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _constructor(self: Any, kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     own = {name: kwargs.pop(name, default) for name, default in QUANTIZATION.items()}
     kind.__init__(self, *args, **kwargs)
     self.set_quantization(**own)
@@ -92,7 +92,7 @@ class QuantDense(QuantLinear, keras.layers.Dense):
         return ops.matmul(x, kernel)
 
 
-TWINS: dict[type, type] = {
+TWINS: dict[type, Any] = {
     keras.layers.Conv2D: QuantConv2D,
     keras.layers.DepthwiseConv2D: QuantDepthwiseConv2D,
     keras.layers.Conv2DTranspose: QuantConv2DTranspose,

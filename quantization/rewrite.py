@@ -108,8 +108,22 @@ def _kept_units(graph: GraphView, keep: dict[str, str]) -> dict[str, str]:
             raise UsageError(f"keep leaves {name} in float, which has no weights; raise it to int16x8.")
         if raised == "int16x8" and is_joined_branch(graph, members[name][-1]):
             raise UsageError(f"keep gives {name} 16 bits, which shares a concatenation's range; raise that one.")
+        if raised == "int16x8" and (only := _with_8_bits_only(graph, members[name][-1])):
+            raise UsageError(f"keep gives {name} 16 bits, but {only} has a kernel of 8 bits only; leave it out.")
         kept.update(dict.fromkeys(members[name], raised))
     return kept
+
+
+def _with_8_bits_only(graph: GraphView, name: str) -> str | None:
+    """A hard-swish that makes this tensor or reads it, copies apart: a kernel runs as wide as its widest tensor."""
+    if getattr(getattr(graph.layers[name], "activation", None), "__name__", "") == "hard_silu":
+        return name
+    for reader in graph.consumers[name]:
+        layer = graph.layers[reader]
+        wide = is_pass_through(layer) or type(layer) is keras.layers.Activation
+        if wide and (found := _with_8_bits_only(graph, reader)):
+            return found
+    return None
 
 
 @dataclass(frozen=True)
@@ -166,7 +180,7 @@ class _Plan:
             return output
         if type(layer) is keras.layers.BatchNormalization:
             return inputs[0]
-        kind = ELEMENTWISE.get(type(layer), type(layer))
+        kind: Any = ELEMENTWISE.get(type(layer), type(layer))
         if kind is keras.layers.Activation and layer.activation.__name__ == "hard_silu":
             kind = QuantHardSwish
         copy = kind.from_config({**layer.get_config(), "dtype": _COMPUTE})

@@ -37,7 +37,7 @@ def unsettle(model: keras.Model) -> None:
     for layer in model.layers:
         if isinstance(layer, QuantLinear):
             layer.unsettle()
-        elif isinstance(layer, tuple(ELEMENTWISE.values())):
+        elif type(layer) in ELEMENTWISE.values():
             layer.steps.assign(np.zeros(layer.steps.shape, np.float32))
         elif type(layer) is QuantHardSwish:
             layer.input_step.assign(0.0)
