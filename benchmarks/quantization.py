@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/quantization.py runs/camvid_s49_minus --data benchmarks/camvid.yaml
     .venv/bin/python benchmarks/quantization.py --render   # docs/quantization.md from the record of the last run
 
-Starts from a run's float model. Each row quantizes it (after training, or with training in the loop by one
-recipe), exports it, and compares the file with its Keras model over all validation images, at the labels' full
+Starts from a run's float model and its quantization-aware one, which `benchmarks/camvid.py` left. Each further row
+quantizes the float one (after training, or with training in the loop by the same recipe), exports it, and compares the file with its Keras model over all validation images, at the labels' full
 size, on labelled pixels. An interrupted measurement goes on where it stopped.
 """
 
@@ -71,16 +71,18 @@ def measure(options: argparse.Namespace, progress: Any) -> dict[str, Any]:
         rate = options.per_tensor_lr if scheme == "int8-per-tensor" else options.lr
         cached = place / "row.json"
         if not cached.is_file():
-            model = api.quantize(
-                folder / "model_float.keras",
-                data=options.data,
-                folder=place,
-                scheme=scheme,
-                recipe=dataclasses.replace(recipe, learning_rate=rate) if trained else None,
-                evaluate_every=20,
-                resume=True,
-                progress=progress,
-            )
+            model = folder / "model_qat.keras"  # the run's own, where it is what this row shows
+            if not (trained and scheme == "int8"):
+                model = api.quantize(
+                    folder / "model_float.keras",
+                    data=options.data,
+                    folder=place,
+                    scheme=scheme,
+                    recipe=dataclasses.replace(recipe, learning_rate=rate) if trained else None,
+                    evaluate_every=20,
+                    resume=True,
+                    progress=progress,
+                )
             exported = api.export(model, data=options.data, folder=place, force=True, progress=progress)
             found = fidelity(open_artifact(model), open_artifact(exported.path), dataset)
             facts = inspect_tflite(exported.path)
