@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/quantization.py runs/camvid_s49_minus --data benchmarks/camvid.yaml
     .venv/bin/python benchmarks/quantization.py --render   # docs/quantization.md from the record of the last run
 
-Starts from a run's float model and its quantization-aware one, which `benchmarks/camvid.py` left. Each further row
-quantizes the float one (after training, or with training in the loop by the same recipe), exports it, and compares the file with its Keras model over all validation images, at the labels' full
-size, on labelled pixels. An interrupted measurement goes on where it stopped.
+Starts from a run's float model and its quantization-aware one, which `benchmarks/camvid.py` left. Each further
+row quantizes the float one (after training, or with training in the loop by the same recipe), exports it, and
+compares the file with its Keras model over all validation images, at the labels' full size, on labelled pixels.
+An interrupted measurement goes on where it stopped.
 """
 
 import argparse
