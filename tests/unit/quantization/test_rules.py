@@ -8,15 +8,22 @@ from keras import layers
 from unit.quantization.nets import Body, net
 
 from mobile_seg.graph import view
+from mobile_seg.layers import SpaceToDepth
 from mobile_seg.quantization import rules
-from mobile_seg.quantization.layers import FakeQuant
+from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.rewrite import insert_quantizers
+from mobile_seg.quantization.scheme import SCHEMES
 
 
 def _quantized_layers(body: Body) -> set[str]:
     """Names of the layers whose outputs get a quantizer."""
     quantized = insert_quantizers(net(body))
     return {layer.name.removesuffix("_quant") for layer in quantized.layers if isinstance(layer, FakeQuant)}
+
+
+def _activated(activation: str) -> keras.Model:
+    """A convolution and an activation."""
+    return net(lambda x: layers.Activation(activation, name="act")(_conv("conv", x)))
 
 
 def _conv(name: str, x: Any, **options: Any) -> Any:
@@ -30,12 +37,20 @@ def test_input_bytes() -> None:
     assert quantized.get_layer("normalize_quant").fixed_range == (low, high)
 
 
+def test_input_values() -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    quantized = insert_quantizers(keras.Model(image, _conv("conv", image)))
+    assert quantized.get_layer("image_quant").observes
+
+
 @pytest.mark.parametrize(
     "layer",
     [
         layers.UpSampling2D(2),
         layers.MaxPooling2D(2),
-        layers.AveragePooling2D(2),
+        SpaceToDepth(2),
+        layers.SpatialDropout2D(0.1),
+        layers.GaussianNoise(0.1),
         layers.ZeroPadding2D(1),
         layers.Reshape((6, 24, 4)),
         layers.Flatten(),
@@ -44,13 +59,39 @@ def test_input_bytes() -> None:
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_pass_through(layer: Any) -> None:
+def test_copied(layer: Any) -> None:
     assert _quantized_layers(lambda x: layer(_conv("conv", x))) == {"normalize", "conv"}
 
 
-def test_every_pass_through_layer_is_tried_above() -> None:
-    tried = next(mark for mark in test_pass_through.pytestmark if mark.name == "parametrize").args[1]
-    assert {type(layer) for layer in tried} == {*rules.PASS_THROUGH_LAYERS, layers.Activation}
+def test_every_copying_layer_is_tried_above() -> None:
+    tried = next(mark for mark in test_copied.pytestmark if mark.name == "parametrize").args[1]
+    assert {type(layer) for layer in tried} == {*rules.COPYING_LAYERS, layers.Activation, layers.UpSampling2D}
+
+
+@pytest.mark.parametrize(
+    ("layer", "ties"),
+    [
+        (layers.AveragePooling2D(2, name="mix"), "away"),
+        (layers.UpSampling2D(2, interpolation="bilinear", name="mix"), "up"),
+    ],
+)
+def test_averaged(layer: Any, ties: str) -> None:
+    model = net(lambda x: _conv("after", layer(layers.MaxPooling2D(2, name="pool")(_conv("conv", x)))))
+    quantized = insert_quantizers(model)
+    follower = quantized.get_layer("mix_quant")
+    assert (follower.follows, follower.ties) == ("conv_quant", ties)
+    assert "pool_quant" not in {layer.name for layer in quantized.layers}
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"), [("sigmoid", (0.0, 255 / 256)), ("softmax", (0.0, 255 / 256)), ("tanh", (-1.0, 127 / 128))]
+)
+def test_prescribed(name: str, limits: tuple[float, float]) -> None:
+    quantized = insert_quantizers(_activated(name))
+    assert quantized.get_layer("act_quant").fixed_range == limits
+    wide = insert_quantizers(_activated(name), scheme=SCHEMES["int16x8"])
+    low, high = wide.get_layer("act_quant").fixed_range
+    assert high == -low == 32767 / 32768
 
 
 def test_fused_follower() -> None:
