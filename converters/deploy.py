@@ -48,11 +48,13 @@ class BlocksToChannels(SpaceToDepth):
         return tf.nn.space_to_depth(x, self.block_size)
 
 
-def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
+def deploy_graph(model: keras.Model, *, strip_rescaling: bool, wide: bool = False) -> keras.Model:
     """Return an inference copy of `model`: training-only layers gone, upsampling as resize operations.
 
     With `strip_rescaling` a leading Rescaling is left out: the input is then the normalized image, whose
     integer form is the camera's bytes. The copy computes in float32 whatever precision it was trained in.
+
+    `wide` activations have 16 bits, for which there is no SPACE_TO_DEPTH.
 
     Raises:
         UnsupportedLayerError: for an upsampling that runtimes have no resize operation for.
@@ -68,7 +70,7 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool) -> keras.Model:
             return inputs[0]
         if isinstance(layer, keras.layers.UpSampling2D):
             return _resize(layer)(*inputs)
-        if type(layer) is SpaceToDepth:
+        if type(layer) is SpaceToDepth and not wide:
             return BlocksToChannels.from_config(layer.get_config())(*inputs)
         copy = copy_layer(layer, dtype="float32")
         output = call(copy, *inputs)

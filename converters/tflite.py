@@ -85,7 +85,7 @@ def convert_graph(
     choose("precision", precision, PRECISIONS)
     choose("io", io, ("int8", *IO_TYPES))
     integers = precision in INTEGER_PRECISIONS
-    graph = deploy_graph(model, strip_rescaling=integers)
+    graph = deploy_graph(model, strip_rescaling=integers, wide=precision == "int16x8")
     content = _run_converter(_frozen(graph, head, byte_input=io == "uint8" and not integers), precision)
     if not (integers or precision == "w8"):
         return ConvertedGraph(content, ())

@@ -18,9 +18,10 @@ MODULES = (
     "mobile_seg.quantization.arithmetic",
     "mobile_seg.quantization.fake_quant",
     "mobile_seg.quantization.hard_swish",
+    "mobile_seg.quantization.linear",
     "mobile_seg.quantization.linear_layers",
 )
-"""The modules whose layers stand in saved models."""
+"""The modules whose layers stand in saved models, and what they import of each other."""
 
 
 def register() -> None:
@@ -42,7 +43,11 @@ class _BehindKeras(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Keras' own spec with our loader around its; None for every other module."""
+        """Keras' own spec with our loader around its; one of `MODULES` as Keras' import leaves it, whole."""
+        if fullname in MODULES:
+            # Begun first, it would be half-way through when Keras, which it imports, has the others imported.
+            importlib.import_module("keras")
+            return importlib.util.spec_from_loader(fullname, _Loaded(sys.modules.pop(fullname)))
         if fullname != "keras":
             return None
         sys.meta_path.remove(self)
@@ -50,6 +55,21 @@ class _BehindKeras(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             spec.loader = _Registering(spec.loader)
         return spec
+
+
+class _Loaded(Loader):
+    """Gives a module that is there already."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module, self.spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """The module."""
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing but to say again where it came from."""
+        module.__spec__ = self.spec
 
 
 class _Registering(Loader):

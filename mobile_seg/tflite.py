@@ -36,7 +36,8 @@ def _precision(model: "keras.Model") -> str:
     from mobile_seg.quantization.fake_quant import FakeQuant
     from mobile_seg.quantization.linear import QuantLinear
 
-    if any(isinstance(layer, FakeQuant) for layer in model.layers):
-        return "int8"
+    bits = {layer.bits for layer in model.layers if isinstance(layer, FakeQuant) and layer.observes}
+    if bits:
+        return "int8" if 8 in bits else "int16x8"
     grids = {layer.weights_grid for layer in model.layers if isinstance(layer, QuantLinear)}
     return "w8" if any(grid.startswith("int8") for grid in grids) else "float16"

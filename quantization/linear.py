@@ -15,6 +15,8 @@ LEVELS = 127.0
 ACCUMULATOR = 2.0**23
 """Largest bias in accumulator steps: the sum still counts exactly in float32."""
 
+SETTLED = 0.01
+"""Nearer to its grid, in steps, a bias is left alone: what float32 cannot hold moves no integer."""
 
 QUANTIZATION: dict[str, Any] = {
     "weights": "int8",
@@ -161,7 +163,9 @@ class QuantLinear:
         bias = ops.convert_to_numpy(self.folded()[1]).astype(np.float64)
         grid = np.float64(np.float32(input_step)) * steps
         target = self.beta if self.batch_norm else self.bias
-        target.assign(ops.convert_to_numpy(target) + (np.round(bias / grid) * grid - bias).astype(np.float32))
+        move = np.round(bias / grid) * grid - bias
+        move[np.abs(move) < SETTLED * grid] = 0.0
+        target.assign(ops.convert_to_numpy(target) + move.astype(np.float32))
         return True
 
     def unsettle(self: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mobile_seg.errors import UsageError, choose
 from mobile_seg.graph import GraphView, call, rebuild, view
+from mobile_seg.layers import SpaceToDepth
 from mobile_seg.quantization import limits
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import RANGES, FakeQuant
@@ -23,6 +24,7 @@ from mobile_seg.quantization.rules import (
     fixed_activation,
     is_input,
     is_joined_branch,
+    is_pass_through,
     is_rescaled_input,
     placement,
     range_owner,
@@ -115,15 +117,18 @@ def _kept_units(graph: GraphView, keep: dict[str, str]) -> dict[str, str]:
 
 
 def _with_8_bits_only(graph: GraphView, name: str) -> str | None:
-    """A hard-swish that makes this tensor or reads it, copies apart: a kernel runs as wide as its widest tensor."""
-    if getattr(getattr(graph.layers[name], "activation", None), "__name__", "") == "hard_silu":
+    """A layer without a 16-bit kernel that makes this tensor or reads it, copies apart: kernels are as wide as that."""
+    if _is_hard_swish(graph.layers[name]) or type(graph.layers[name]) is SpaceToDepth:
         return name
     for reader in graph.consumers[name]:
         layer = graph.layers[reader]
-        wide = is_pass_through(layer) or type(layer) is keras.layers.Activation
-        if wide and (found := _with_8_bits_only(graph, reader)):
+        if (is_pass_through(layer) or _is_hard_swish(layer)) and (found := _with_8_bits_only(graph, reader)):
             return found
     return None
+
+
+def _is_hard_swish(layer: Any) -> bool:
+    return type(layer) is keras.layers.Activation and layer.activation.__name__ == "hard_silu"
 
 
 @dataclass(frozen=True)
@@ -181,7 +186,7 @@ class _Plan:
         if type(layer) is keras.layers.BatchNormalization:
             return inputs[0]
         kind: Any = ELEMENTWISE.get(type(layer), type(layer))
-        if kind is keras.layers.Activation and layer.activation.__name__ == "hard_silu":
+        if _is_hard_swish(layer):
             kind = QuantHardSwish
         copy = kind.from_config({**layer.get_config(), "dtype": _COMPUTE})
         output = call(copy, *inputs)
