@@ -19,8 +19,8 @@ from mobile_seg.converters.tflite import Converted, convert
 from mobile_seg.keras_file import save_model
 from mobile_seg.models.registry import build, names
 from mobile_seg.profiling.static import inspect_tflite
-from mobile_seg.quantization.layers import FakeQuant, QuantConv2D, QuantDepthwiseConv2D
-from mobile_seg.quantization.settle import settle_biases
+from mobile_seg.quantization.linear import QuantLinear
+from mobile_seg.quantization.settle import settle
 from mobile_seg.verify.compare import compare
 from mobile_seg.verify.keras_runner import KerasRunner, load_keras
 from mobile_seg.verify.tflite_runner import TFLiteRunner
@@ -61,7 +61,7 @@ def float_model(network: str) -> keras.Model:
 def quantized_model(float_model: keras.Model) -> keras.Model:
     """The network quantized after training: ranges from images, biases on their grid."""
     model = nets.calibrated(float_model)
-    settle_biases(model)
+    settle(model)
     return model
 
 
@@ -105,7 +105,7 @@ def test_saved_models_are_the_same_to_the_bit(
 def test_every_convolution_is_folded_and_quantized(float_model: keras.Model, quantized_model: keras.Model) -> None:
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     expected = [layer.name for layer in float_model.layers if isinstance(layer, kinds)]
-    quantized = [layer for layer in quantized_model.layers if isinstance(layer, (QuantConv2D, QuantDepthwiseConv2D))]
+    quantized = [layer for layer in quantized_model.layers if isinstance(layer, QuantLinear)]
     assert [layer.name for layer in quantized] == expected
     assert [layer.name for layer in quantized if not layer.batch_norm] == ["head_logits"]
 
@@ -129,16 +129,13 @@ def test_the_int8_artifact_follows_its_quantized_graph(
 ) -> None:
     made = export("int8", "logits")
     _check_int8(made, quantized_model)
-    steps = nets.local_steps(quantized_model, made, nets.images(1, SIZE)[0])
-    assert len(steps) == sum(isinstance(layer, FakeQuant) for layer in quantized_model.layers) - 1, "all but the image"
-    # A value that lies between two steps to the last bit may be rounded either way; nothing else may differ.
-    assert {name: found.max() for name, found in steps.items() if found.max() > 1.01} == {}
-    assert np.mean(np.concatenate([found.ravel() for found in steps.values()]) > 0.5) < 0.005
-    # End to end, on the delegate: what single steps have grown to in a network without training.
+    assert [conversion.reason for conversion in made.conversions] == ["the image's bytes are unsigned"]
     reference = KerasRunner(quantized_model, manifest=nets.manifest_of(quantized_model))
     found = compare(reference, TFLiteRunner(made.content, manifest=made.manifest), nets.images(4, SIZE))
-    assert found.psnr_db is not None
-    assert found.psnr_db >= 28.0
+    # Without training, a single step that fell otherwise would have grown to a third of all values.
+    assert found.argmax == 1.0
+    assert found.max_steps is not None
+    assert found.max_steps < 1e-3, "equal up to the noise of dequantizing"
 
 
 SLOW_FORMS = list(itertools.product(("float32", "float16", "int8"), ("logits", "labels")))
@@ -160,7 +157,7 @@ def test_every_artifact_follows_its_model(
     found = compare(reference, TFLiteRunner(made.content, manifest=made.manifest), nets.images(4, SIZE))
     assert made.manifest.output.dtype == ("int32" if output == "labels" else "float32")
     # Without training every pixel's classes lie close together.
-    assert found.argmax >= {"float32": 0.995, "float16": 0.95, "int8": 0.8}[precision]
+    assert found.argmax >= {"float32": 0.995, "float16": 0.95, "int8": 0.9}[precision]
     if precision == "int8":
         _check_int8(made, model)
         assert dict(inspect_tflite(made.content).ops)["ARG_MAX"] == 1
