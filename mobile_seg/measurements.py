@@ -95,7 +95,7 @@ class Measurements:
             classes=self.dataset.classes,
             palette=self.dataset.palette,
             per_class_iou={phase: list(score.per_class) for phase, score in scores.items()},
-            psnr_db=agreement.psnr_db,
+            psnr_db=agreement.to_dict()["psnr_db"],
             artifacts=artifacts,
             params=cost.params,
             macs=cost.macs,

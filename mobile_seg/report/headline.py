@@ -78,6 +78,7 @@ def threads_text(threads: str) -> str:
 
 
 def _psnr(results: Results, quote: Quote) -> str:
+    """The PSNR of logits; none where the artifact gives class ids, or every logit is the same."""
     return "" if results.psnr_db is None else f"; PSNR {quote('psnr_db', decibel)}"
 
 

@@ -59,8 +59,8 @@ class Results:
     """The record of one run. `latency_ms`, `partitions`, `size_bytes` and `float_ops` are the int8 artifact's.
 
     `latency_ms` holds medians and `latency_p95_ms` 95th percentiles, in milliseconds, per thread count
-    (as text) and stage. `psnr_db` compares the int8 artifact's logits with the QAT model's; null if it
-    gives class ids, which have none.
+    (as text) and stage. `psnr_db` compares the int8 artifact's logits with the QAT model's; null if
+    nothing differs, or if it gives class ids, which have none.
     `history` rows are `step, loss, lr` and, where it was evaluated, `miou`. `created` is ISO 8601.
 
     Raises:
