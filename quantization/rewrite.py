@@ -188,7 +188,10 @@ class _Plan:
         kind: Any = ELEMENTWISE.get(type(layer), type(layer))
         if _is_hard_swish(layer):
             kind = QuantHardSwish
-        copy = kind.from_config({**layer.get_config(), "dtype": _COMPUTE})
+        config = {**layer.get_config(), "dtype": _COMPUTE}
+        if self.scheme.activation_bits is not None and is_rescaled_input(self.graph, layer.name):
+            config["offset"] = float(_whole_byte_offset(layer))
+        copy = kind.from_config(config)
         output = call(copy, *inputs)
         if weights := layer.get_weights():
             copy.set_weights(weights)
@@ -204,10 +207,19 @@ def _quantized_layer(layer: Any, batch_norm: Any, weights: str) -> Any:
 def _fixed_range(layer: Any, bits: int) -> tuple[float, float]:
     activation = fixed_activation(layer)
     if activation is None:
-        scale, offset = float(np.squeeze(layer.scale)), float(np.squeeze(layer.offset))
-        ends = sorted((offset, 255.0 * scale + offset))
-        return ends[0], ends[1]
+        scale, offset = float(np.squeeze(layer.scale)), _whole_byte_offset(layer)
+        return min(offset, 0.0), max(255.0 * scale + offset, 0.0)
     low, high = FIXED_RANGES[activation]
     if bits == 16:
         return -32767 / 32768, 32767 / 32768
     return low, high - (high - low) / 256
+
+
+def _whole_byte_offset(layer: Any) -> float:
+    """The offset of the input's Rescaling, zero moved to a whole byte.
+
+    Between two bytes, as with a mean of 127.5, every byte would be half-way between two integers.
+    """
+    scale, offset = float(np.squeeze(layer.scale)), float(np.squeeze(layer.offset))
+    zero = -offset / scale
+    return -np.floor(zero + 0.5) * scale if 0.0 <= zero <= 255.0 else offset
