@@ -15,6 +15,7 @@ from mobile_seg.graph import GraphView, view
 from mobile_seg.layers import SpaceToDepth
 from mobile_seg.quantization.arithmetic import TWINS
 from mobile_seg.quantization.fake_quant import FakeQuant
+from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_pass_through
 from mobile_seg.quantization.settle import unsettle
@@ -158,9 +159,7 @@ def _can_have_16_bits(graph: GraphView, quantizer: str) -> bool:
 
 def _needs_8_bits(layer: Any) -> bool:
     """TFLite has HARD_SWISH and SPACE_TO_DEPTH in int8 and float only."""
-    if type(layer) is keras.layers.Activation:
-        return bool(layer.activation.__name__ == "hard_silu")
-    return type(layer) is SpaceToDepth
+    return type(layer) in (QuantHardSwish, SpaceToDepth)
 
 
 def _reference(graph: GraphView, model: Any, batch: np.ndarray) -> dict[str, Any]:
