@@ -77,3 +77,13 @@ def test_space_to_depth_is_one_operation() -> None:
     found = compare(net(body))
     assert dict(found.facts.ops) == {"QUANTIZE": 1, "CONV_2D": 2, "SPACE_TO_DEPTH": 1}
     assert max(steps.max() for steps in found.steps) == 0
+
+
+def test_space_to_depth_in_16_bits_is_said_in_changes_of_layout() -> None:
+    def body(x: Any) -> Any:
+        return layers.Conv2D(3, 1)(SpaceToDepth(2)(layers.Conv2D(4, 3, padding="same")(x)))
+
+    found = compare(net(body), scheme="int16x8")
+    found.check()
+    assert found.facts.float_ops == 0
+    assert "SPACE_TO_DEPTH" not in dict(found.facts.ops)

@@ -10,7 +10,7 @@ from unit.quantization.nets import Body, calibrated, images, logits, net
 
 from mobile_seg.errors import UnsupportedLayerError, UsageError
 from mobile_seg.graph import view
-from mobile_seg.layers import WeightedSum
+from mobile_seg.layers import SpaceToDepth, WeightedSum
 from mobile_seg.quantization import limits, scheme
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
@@ -210,3 +210,60 @@ def test_every_scheme_gives_its_widths(name: str) -> None:
     assert {layer.weights_grid for layer in quantized.layers if isinstance(layer, QuantLinear)} == {wanted.weights}
     assert is_quantized(quantized)
     assert quantized.name == f"net_{name.replace('-', '_')}_qat"
+
+
+def _with_narrow_kernels() -> keras.Model:
+    """A convolution that hard-swish reads through a copy, and one that space-to-depth reads."""
+
+    def body(x: Any) -> Any:
+        x = layers.MaxPooling2D(2, name="pool")(_conv(x, name="one"))
+        x = _conv(layers.Activation("hard_swish", name="act")(x), name="two")
+        return _conv(SpaceToDepth(2, name="fold")(x), name="last")
+
+    return net(body)
+
+
+@pytest.mark.parametrize(("named", "only"), [("one", "act"), ("act", "act"), ("two", "fold")])
+def test_16_bits_next_to_a_kernel_of_8_are_refused(named: str, only: str) -> None:
+    with pytest.raises(UsageError, match=f"keep gives {named} 16 bits, but {only} has a kernel of 8 bits only"):
+        insert_quantizers(_with_narrow_kernels(), keep={named: "int16x8"})
+    insert_quantizers(_with_narrow_kernels(), keep={"last": "int16x8"})
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "moved", "limits"),
+    [
+        (1 / 128, -1.0, -1.0, (-1.0, 127 / 128)),
+        (1 / 127.5, -1.0, -128 / 127.5, (-128 / 127.5, 1 - 0.5 / 127.5)),
+        (1 / 255, 0.0, 0.0, (0.0, 1.0)),
+        (1.0, 10.0, 10.0, (0.0, 265.0)),
+    ],
+)
+def test_zero_in_the_image_is_a_whole_byte(
+    scale: float, offset: float, moved: float, limits: tuple[float, float]
+) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(image, _conv(layers.Rescaling(scale, offset=offset, name="normalize")(image)))
+    quantized = insert_quantizers(model)
+    assert quantized.get_layer("normalize").offset == pytest.approx(moved)
+    assert quantized.get_layer("normalize_quant").fixed_range == pytest.approx(limits)
+    in_floats = insert_quantizers(model, scheme=scheme.find("w8"))
+    assert in_floats.get_layer("normalize").offset == offset, "nothing is rounded there"
+
+
+def test_every_byte_of_an_image_around_127_and_a_half_stays_one() -> None:
+    image = keras.Input((16, 16, 1), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalize")(image)
+    quantized = insert_quantizers(keras.Model(image, _conv(x)))
+    shown = keras.Model(quantized.input, quantized.get_layer("normalize_quant").output)
+    every = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1)
+    assert len(np.unique(np.asarray(shown(every, training=False)))) == 256
+
+
+def test_an_averaged_branch_keeps_a_range_of_its_own() -> None:
+    def body(x: Any) -> Any:
+        mean = layers.AveragePooling2D(2, name="mean")(_conv(x, name="averaged"))
+        return layers.Concatenate(name="join")([mean, layers.MaxPooling2D(2, name="pool")(_conv(x, name="copied"))])
+
+    names = {layer.name for layer in insert_quantizers(net(body)).layers if isinstance(layer, FakeQuant)}
+    assert names == {"normalize_quant", "averaged_quant", "mean_quant", "join_quant"}
