@@ -49,10 +49,14 @@ class _Settled:
         y = super().call(inputs)  # type: ignore[misc]
         steps = ops.convert_to_tensor(self.steps)
         if training:
-            self.steps.assign(ops.zeros_like(steps))
+            self.unsettle()
             return y
         settled = steps[-1] > 0.0
         return ops.where(settled, self.in_integers(inputs, ops.where(settled, steps, 1.0)), y)
+
+    def unsettle(self: Any) -> None:
+        """Compute in floats again."""
+        self.steps.assign(ops.zeros_like(self.steps))
 
     def save_own_variables(self: Any, store: Any) -> None:
         """Save the steps."""

@@ -26,7 +26,7 @@ class QuantHardSwish(keras.layers.Activation):
         """The float function while training or unsettled; then the kernel's answers."""
         y = super().call(x)
         if training:
-            self.input_step.assign(0.0)
+            self.unsettle()
             return y
         settled = self.input_step > 0.0
         unit = ops.where(settled, ops.convert_to_tensor(self.input_step), 1.0)
@@ -38,6 +38,10 @@ class QuantHardSwish(keras.layers.Activation):
         self.input_step.assign(source.step)
         self.zero_point.assign(source.zero_point)
         self.table.assign(kernel_table(source.step, source.zero_point, output.step, output.zero_point))
+
+    def unsettle(self) -> None:
+        """Compute in floats again."""
+        self.input_step.assign(0.0)
 
     def save_own_variables(self, store: Any) -> None:
         """Save the table."""

@@ -156,7 +156,7 @@ class _Plan:
 
     def _quantizer(self, layer: Any, place: Placement | None) -> FakeQuant:
         owner = range_owner(self.graph, layer.name) if place is Placement.FOLLOW else layer.name
-        bits = self._bits(owner or layer.name)
+        bits = self._bits(owner)
         return FakeQuant(
             bits=bits,
             decay=self.decay,

@@ -1,7 +1,8 @@
 """The last step of quantization: put what is still continuous on the grid that the integer kernels use."""
 
+from typing import Any
+
 import keras
-import numpy as np
 
 from mobile_seg.graph import GraphView, view
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
@@ -34,13 +35,10 @@ def settle(model: keras.Model) -> int:
 
 def unsettle(model: keras.Model) -> None:
     """Compute in floats again: ranges are about to change, or to be switched off."""
+    settling: tuple[Any, ...] = (QuantLinear, QuantHardSwish, *ELEMENTWISE.values())
     for layer in model.layers:
-        if isinstance(layer, QuantLinear):
+        if isinstance(layer, settling):
             layer.unsettle()
-        elif type(layer) in ELEMENTWISE.values():
-            layer.steps.assign(np.zeros(layer.steps.shape, np.float32))
-        elif type(layer) is QuantHardSwish:
-            layer.input_step.assign(0.0)
 
 
 def sync_ranges(model: keras.Model) -> None:
