@@ -15,7 +15,7 @@ from mobile_seg.errors import UsageError, choose
 from mobile_seg.files import write_bytes, write_text
 from mobile_seg.keras_file import keras_manifest, save_model
 from mobile_seg.manifest import Manifest
-from mobile_seg.models.registry import build
+from mobile_seg.models.registry import build, check_trainable
 from mobile_seg.phases import FLOAT_RECIPE as FLOAT_RECIPE
 from mobile_seg.phases import QAT_RECIPE as QAT_RECIPE
 from mobile_seg.phases import PathLike, Progress, train_phase
@@ -63,6 +63,7 @@ def train(
 
     dataset = load_dataset(data)
     options = dict(options or {})
+    check_trainable(model, options.get("head"))
     untrained = functools.partial(build, model, input_size=input_size, classes=len(dataset.classes), **options)
     keras.utils.set_random_seed(recipe.seed)
     with dtype_policy(mixed=mixed_precision):

@@ -12,7 +12,7 @@ from mobile_seg.data.description import load_dataset
 from mobile_seg.errors import UsageError
 from mobile_seg.files import write_json, write_text
 from mobile_seg.measurements import Measurements
-from mobile_seg.models.registry import check_input_size, find
+from mobile_seg.models.registry import find
 from mobile_seg.phases import FLOAT_RECIPE, QAT_RECIPE, Progress
 from mobile_seg.report.results import Results
 from mobile_seg.training.recipe import Recipe
@@ -37,7 +37,7 @@ class JobConfig:
     evaluate_every: int = 500
 
     def __post_init__(self) -> None:
-        check_input_size(self.input_size, multiple=find(self.model).input_multiple)
+        find(self.model).check_input_size(self.input_size)
         if "int8" not in self.exports:
             raise UsageError(f"exports={self.exports} has no int8, which is what a run is for; add it.")
 

@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from mobile_seg.cli.terminal import next_step, say, say_json, table
-from mobile_seg.models.registry import ENTRIES, Entry
+from mobile_seg.models.entry import Entry, Published
+from mobile_seg.models.registry import ENTRIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,35 +15,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build each network as its paper measured it, count, and list."""
-    records = [describe(entry) for entry in ENTRIES]
+    records = [describe(entry, published) for entry in ENTRIES for published in entry.published]
     if args.json:
         say_json(records)
         return 0
-    say(*table([_row(record) for record in records], header=("name", "task", "input", "classes", "params", "MACs")))
-    say("", "in brackets what the paper states; input size and classes are the paper's, any other can be trained")
-    next_step(f"mobile-seg run --data YOUR_DATASET.yaml --model {ENTRIES[0].name} --input 256x352")
+    say(*table([_row(record) for record in records], header=("name", "head", "input", "classes", "params", "MACs")))
+    say("", "in brackets what the paper states; input size and classes are the paper's, any other can be built")
+    mobile = next(entry.name for entry in ENTRIES if entry.mobile)
+    next_step(f"mobile-seg run --data YOUR_DATASET.yaml --model {mobile} --input 256x352")
     return 0
 
 
-def describe(entry: Entry) -> dict[str, Any]:
-    """An entry with its parameters and multiply-adds, counted on the network built in the paper's setting."""
+def describe(entry: Entry, published: Published) -> dict[str, Any]:
+    """Parameters and multiply-adds of a network built in its paper's setting, beside the published ones."""
     from mobile_seg.models.cost import count
     from mobile_seg.models.registry import build
 
     network = build(
-        entry.name, input_size=entry.paper_input_size, classes=entry.paper_classes, aspp_rates=entry.paper_rates
+        entry.name,
+        input_size=published.input_size,
+        classes=published.classes,
+        head=published.head,
+        **published.options,
     )
     cost = count(network)
-    published = {"paper_params": entry.paper_params, "paper_macs": entry.paper_macs}
+    stated = {"paper_params": published.params, "paper_macs": published.macs}
     return {
         "name": entry.name,
         "family": entry.family,
-        "task": entry.task,
-        "input_size": list(entry.paper_input_size),
-        "classes": entry.paper_classes,
+        "head": published.head,
+        "input_size": list(published.input_size),
+        "classes": published.classes,
+        "options": dict(published.options),
         "params": cost.params,
         "macs": cost.macs,
-        **{key: value for key, value in published.items() if value is not None},
+        "source": f"{entry.paper}, {published.source}",
+        **{key: value for key, value in stated.items() if value is not None},
     }
 
 
@@ -52,11 +60,10 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         return f"{record[key] / scale:.2f}{paper} {unit}"
 
     height, width = record["input_size"]
-    size = f"{height}x{width}"
     return (
         record["name"],
-        record["task"],
-        size,
+        record["head"],
+        f"{height}x{width}",
         str(record["classes"]),
         both("params", 1e6, "M"),
         both("macs", 1e9, "G"),

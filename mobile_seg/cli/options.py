@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from mobile_seg.converters.options import IO_TYPES, PRECISIONS
 from mobile_seg.errors import UsageError
 from mobile_seg.manifest import OUTPUT_KINDS
 from mobile_seg.models import registry
+from mobile_seg.models.entry import SEMANTIC_HEADS
 from mobile_seg.training.recipe import Recipe
-
-_BUILD = {name: parameter.default for name, parameter in inspect.signature(registry.build).parameters.items()}
 
 _RECIPE = (
     ("batch", parsing.whole_number("--batch"), "images per step"),
@@ -29,11 +27,8 @@ _RECIPE = (
 )
 
 _NETWORK = (
-    (
-        "output_stride",
-        parsing.whole_number("--output-stride"),
-        f"output stride, one of {parsing.listed(registry.OUTPUT_STRIDES)}",
-    ),
+    ("head", parsing.one_of("--head", SEMANTIC_HEADS), f"one of {', '.join(SEMANTIC_HEADS)}"),
+    ("output_stride", parsing.whole_number("--output-stride"), "stride of the last features: 4, 8 or 16"),
     (
         "aspp_rates",
         parsing.whole_numbers("--aspp-rates", "6,12,18"),
@@ -58,7 +53,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=parsing.size, metavar="HxW", required=True, help="input size, such as 256x352")
     group = parser.add_argument_group("network")
     for name, parse, text in _NETWORK:
-        _add(group, name, parse, text, default=_BUILD[name])
+        _add(group, name, parse, text, default="the network's own")
 
 
 def network_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -169,8 +164,6 @@ def checked_resume(folder: Path, *, checkpoint: str, resume: bool) -> bool:
 
 
 def _add(group: argparse._ArgumentGroup, name: str, parse: Any, text: str, *, default: Any) -> None:
-    if isinstance(default, tuple):
-        default = parsing.listed(default)
     option = f"--{name.replace('_', '-')}"
     group.add_argument(option, type=parse, metavar="X", help=f"{text} (default: {default})")
 

@@ -1,61 +1,13 @@
 """Every network by name: the one list that the command line, the docs and the tests go through."""
 
-from dataclasses import dataclass
+import dataclasses
 from typing import Any
 
 from mobile_seg.errors import UsageError, choose
+from mobile_seg.models.entry import SEMANTIC_HEADS, Entry
+from mobile_seg.models.zoo import ENTRIES
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A named network and what its paper published; `paper_*` is None where nothing was published.
-
-    Height and width of the input must be multiples of `input_multiple`, the deepest blocks' stride.
-    `paper_input_size` and `paper_classes` are the setting in which the published counts hold.
-    """
-
-    name: str
-    family: str
-    task: str
-    scale: float
-    paper: str
-    paper_input_size: tuple[int, int]
-    paper_classes: int
-    paper_rates: tuple[int, ...]
-    input_multiple: int
-    paper_params: float | None = None
-    paper_macs: float | None = None
-
-
-ENTRIES = (
-    Entry(
-        name="mobile_spinenet_s49",
-        family="mobile_spinenet_seg",
-        task="semantic",
-        scale=1.0,
-        paper="arXiv:2103.12270, Table 9",
-        paper_input_size=(1024, 2048),
-        paper_classes=19,
-        paper_rates=(12, 24, 36, 72),
-        input_multiple=16,
-        paper_params=4.40e6,
-    ),
-    Entry(
-        name="mobile_spinenet_s49_minus",
-        family="mobile_spinenet_seg",
-        task="semantic",
-        scale=0.65,
-        paper="arXiv:2103.12270, Table 9",
-        paper_input_size=(1024, 2048),
-        paper_classes=19,
-        paper_rates=(12, 24, 36, 72),
-        input_multiple=16,
-        paper_params=3.15e6,
-    ),
-)
-
-OUTPUT_STRIDES = (4, 8, 16)
-ACTIVATIONS = ("relu6", "relu")
+ACTIVATIONS = ("relu6", "relu", "swish", "hard_swish")
 
 
 def names() -> tuple[str, ...]:
@@ -78,70 +30,66 @@ def build(
     *,
     input_size: tuple[int, int],
     classes: int,
-    output_stride: int = 8,
-    aspp_rates: tuple[int, ...] = (12, 24, 36),
-    aspp_width: int = 256,
-    head_convs: int = 0,
-    image_pooling: bool = True,
-    separable_head: bool = True,
-    separable_aspp: bool = True,
-    endpoint_width: int = 0,
-    classifier_kernel: int = 3,
-    activation: str = "relu6",
-    bn_momentum: float = 0.99,
+    head: str | None = None,
+    output_stride: int | None = None,
+    **options: Any,
 ) -> Any:
-    """Build an untrained network: images `[N, H, W, 3]` (RGB, 0..255) → logits `[N, H/os, W/os, classes]`.
+    """Build an untrained network on images `[N, H, W, 3]` (RGB, 0..255).
 
-    From `aspp_rates` to `classifier_kernel` are the head's options (SpineNet-Seg sec. 4; see
-    `heads.DeepLabV3Head`, and docs/decisions/0004 for why they are open). `input_size` is (height, width).
-    `bn_momentum` suits runs of thousands of steps; below a few hundred, 0.9 lets the moving statistics
-    catch up.
+    A semantic head gives logits `[N, h, w, classes]`; what the others give, their functions say. `input_size`
+    is (height, width). Without `head` and `output_stride` the network's own first are taken. `options` are
+    fields of three records: the family's (such as `drop_path`), the head's (such as `aspp_rates`) and
+    `blocks.Style` (`activation`, `bn_momentum`: it suits runs of thousands of steps; below a few hundred, 0.9
+    lets the moving statistics catch up).
 
     Raises:
-        UsageError: for an unknown name, stride or activation, or a size the network cannot take.
+        UsageError: for an unknown name, head, stride, activation or option, or a size the network cannot take.
     """
     entry = find(name)
-    from mobile_seg.models.blocks import Style
-    from mobile_seg.models.heads import DeepLabV3Head
-    from mobile_seg.models.spinenet_seg import MobileSpineNetSeg, build_mobile_spinenet_seg
-
-    check_input_size(input_size, multiple=entry.input_multiple)
-    if output_stride not in OUTPUT_STRIDES:
-        raise UsageError(f"output_stride={output_stride} is not offered; choose from {OUTPUT_STRIDES}.")
+    entry.check_input_size(input_size)
+    head = choose("head", head or entry.heads[0], entry.heads)
+    output_stride = output_stride or entry.output_strides[0]
+    if output_stride not in entry.output_strides:
+        raise UsageError(f"output_stride={output_stride} is not offered; choose from {entry.output_strides}.")
     if classes < 2:
-        raise UsageError(f"classes={classes}: segmentation needs at least 2 classes.")
-    choose("activation", activation, ACTIVATIONS)
-    head = DeepLabV3Head(
-        width=aspp_width,
-        rates=tuple(aspp_rates),
-        convs=head_convs,
-        separable=separable_head,
-        separable_aspp=separable_aspp,
-        endpoint=endpoint_width,
-        image_pooling=image_pooling,
-        classifier_kernel=classifier_kernel,
+        raise UsageError(f"classes={classes}: at least 2 are needed to tell apart.")
+    choose("activation", options.get("activation", ACTIVATIONS[0]), ACTIVATIONS)
+    import keras
+
+    from mobile_seg.models.blocks import Style
+    from mobile_seg.models.families import FAMILIES
+    from mobile_seg.models.heads import HEADS
+
+    family, attached = FAMILIES[entry.family], HEADS[head]
+    records = (family.row, attached.options, Style)
+    known = [{field.name for field in dataclasses.fields(record)} for record in records]
+    for option in options:
+        choose("option", option, sorted(set().union(*known)))
+    own = (entry.row, entry.head_options.get(head, {}), entry.style)
+    row, head_options, style = (
+        record(**{**defaults, **{key: value for key, value in options.items() if key in fields}})
+        for record, fields, defaults in zip(records, known, own, strict=True)
     )
-    return build_mobile_spinenet_seg(
-        MobileSpineNetSeg(entry.scale),
-        name=name,
-        input_size=(input_size[0], input_size[1]),
-        classes=classes,
-        output_stride=output_stride,
-        head=head,
-        style=Style(activation=activation, bn_momentum=bn_momentum),
-    )
+    image = keras.Input((*input_size, 3), name="image")
+    # (byte - 128) / 128 puts zero on a whole byte: a uint8 input with scale 1/128 and zero point 128 is
+    # the camera's bytes as they are, and padding with zero is the same number in float and in int8.
+    x = keras.layers.Rescaling(1 / 128, offset=-1.0, name="stem_normalize")(image)
+    features = family.backbone(x, row, output_stride=output_stride, style=style)
+    outputs = attached.attach(features, classes=classes, head=head_options, style=style)
+    return keras.Model(image, outputs, name=name)
 
 
-def check_input_size(size: tuple[int, int], *, multiple: int) -> None:
-    """Refuse a size that is not a positive multiple of `multiple` on both sides.
+def check_trainable(name: str, head: str | None) -> None:
+    """Refuse a head that is built and exported, but that no label map can train.
 
     Raises:
-        UsageError: naming the nearest sizes that work.
+        UsageError: naming the heads of this network that can be trained.
     """
-    wrong = [side for side in size if side <= 0 or side % multiple]
-    if wrong:
-        fixed = "x".join(str(max(multiple, round(side / multiple) * multiple)) for side in size)
+    entry = find(name)
+    chosen = choose("head", head or entry.heads[0], entry.heads)
+    if chosen not in SEMANTIC_HEADS:
+        trainable = [one for one in entry.heads if one in SEMANTIC_HEADS]
         raise UsageError(
-            f"input size {size[0]}x{size[1]} does not divide: height and width must be multiples of {multiple}; "
-            f"the nearest that works is {fixed}."
+            f"head={chosen!r} is not trained from label maps; choose from {', '.join(trainable)}, or build it with "
+            "mobile_seg.models.registry.build and train it yourself."
         )

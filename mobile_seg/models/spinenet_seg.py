@@ -1,16 +1,27 @@
-"""Mobile SpineNet-Seg (arXiv:2103.12270, sec. 3.3, 3.4 and Table 2).
+"""SpineNet-Seg and Mobile SpineNet-Seg (arXiv:2103.12270, sec. 3.3, 3.4 and Table 2).
 
 A scale-permuted backbone found by architecture search with a DeepLabv3 system: each block reads its
 predecessor and one long-range input, resampled to its own stride and width, summed and activated.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
-from mobile_seg.models.blocks import Style, Tensor, activation, conv_bn, inverted_bottleneck, resample
-from mobile_seg.models.heads import DeepLabV3Head, deeplabv3
+from mobile_seg.models.blocks import (
+    Style,
+    Tensor,
+    activation,
+    bottleneck,
+    conv_bn,
+    inverted_bottleneck,
+    max_pool,
+    resample_dense,
+    resample_depthwise,
+)
+from mobile_seg.models.features import Features
 
 
 class Block(NamedTuple):
@@ -47,74 +58,108 @@ S49_BLOCKS = (
     Block("b21", 3, 8, (20, 0), 1),
 )
 
+WIDTHS = {2: 64, 3: 128, 4: 256, 5: 512}
 MOBILE_WIDTHS = {0: 8, 1: 16, 2: 24, 3: 40, 4: 80, 5: 112}
 MOBILE_EXPAND = 6
 
 
 @dataclass(frozen=True)
-class MobileSpineNetSeg:
-    """A variant: every width times `scale`, truncated as the SpineNet code does."""
+class SpineNetSeg:
+    """A variant of bottleneck blocks: widths times `scale`, each block `repeats` times in series.
 
-    scale: float
-    blocks: tuple[Block, ...] = S49_BLOCKS
+    `alpha`: what a long-range connection keeps of its channels while it is resampled.
+    """
+
+    scale: float = 1.0
+    repeats: int = 1
+    alpha: float = 0.5
+
+    def width(self, level: int) -> int:
+        """Inner channels of a block of this level; it puts out four times as many."""
+        return int(WIDTHS[level] * self.scale)
+
+
+@dataclass(frozen=True)
+class MobileSpineNetSeg:
+    """A variant of inverted bottlenecks: every width times `scale`, truncated as the SpineNet code does."""
+
+    scale: float = 1.0
 
     def width(self, level: int) -> int:
         """Channels of a block of this level."""
         return int(MOBILE_WIDTHS[level] * self.scale)
 
 
-def build_mobile_spinenet_seg(
-    variant: MobileSpineNetSeg,
+def backbone(x: Tensor, row: SpineNetSeg, *, output_stride: int, style: Style) -> Features:
+    """B21's output at the output stride, from the normalized image."""
+    x = conv_bn(x, 64, name="stem", role="entry", style=style, kernel=7, stride=2)
+    x = max_pool(x, name="stem_pool")
+
+    def repeated(tensor: Tensor, level: int, *, name: str, dilation: int = 1) -> Tensor:
+        for repeat in range(row.repeats):
+            own = f"{name}r{repeat + 1}" if repeat else name
+            tensor = bottleneck(tensor, row.width(level), name=own, style=style, dilation=dilation)
+        return tensor
+
+    def resampled(source: Tensor, block: Block, **where: Any) -> Tensor:
+        reduced = int(source.shape[-1] // 4 * row.alpha)
+        return resample_dense(source, 4 * row.width(block.level), reduced=reduced, style=style, **where)
+
+    def computed(merged: Tensor, block: Block) -> Tensor:
+        return repeated(merged, block.level, name=block.name, dilation=block.dilation)
+
+    b00 = repeated(x, 2, name="b00")
+    b01 = repeated(b00, 2, name="b01")
+    return Features(
+        _permuted([b00, b01], [4, 4], resampled=resampled, computed=computed, output_stride=output_stride, style=style)
+    )
+
+
+def mobile_backbone(x: Tensor, row: MobileSpineNetSeg, *, output_stride: int, style: Style) -> Features:
+    """B21's output at the output stride, from the normalized image."""
+
+    def mixed(tensor: Tensor, level: int, **options: Any) -> Tensor:
+        expanded = MOBILE_EXPAND * tensor.shape[-1]
+        return inverted_bottleneck(tensor, row.width(level), style=style, expanded=expanded, **options)
+
+    x = conv_bn(x, row.width(0), name="stem", role="entry", style=style, kernel=3, stride=2)
+    b00 = mixed(x, 1, name="b00")
+    b01 = mixed(b00, 2, name="b01", stride=2)
+
+    def resampled(source: Tensor, block: Block, **where: Any) -> Tensor:
+        return resample_depthwise(source, row.width(block.level), style=style, **where)
+
+    def computed(merged: Tensor, block: Block) -> Tensor:
+        return mixed(merged, block.level, name=block.name, dilation=block.dilation)
+
+    return Features(
+        _permuted([b00, b01], [2, 4], resampled=resampled, computed=computed, output_stride=output_stride, style=style)
+    )
+
+
+def _permuted(
+    outputs: list[Tensor],
+    strides: list[int],
     *,
-    name: str,
-    input_size: tuple[int, int],
-    classes: int,
-    output_stride: int = 8,
-    head: DeepLabV3Head | None = None,
-    style: Style | None = None,
-) -> keras.Model:
-    """Return images `[N, H, W, 3]` (RGB, 0..255) → logits `[N, H/output_stride, W/output_stride, classes]`."""
-    style = style or Style()
-    image = keras.Input((*input_size, 3), name="image")
-    # (byte - 128) / 128 puts zero on a whole byte: a uint8 input with scale 1/128 and zero point 128 is
-    # the camera's bytes as they are, and padding with zero is the same number in float and in int8.
-    x = keras.layers.Rescaling(1 / 128, offset=-1.0, name="stem_normalize")(image)
-    features = backbone(x, variant, output_stride=output_stride, style=style)
-    logits = deeplabv3(features, classes=classes, head=head or DeepLabV3Head(), style=style)
-    return keras.Model(image, logits, name=name)
-
-
-def backbone(x: Tensor, variant: MobileSpineNetSeg, *, output_stride: int, style: Style) -> Tensor:
-    """Return B21's output at the output stride, from the normalized image."""
-    x = conv_bn(x, variant.width(0), name="stem", role="entry", style=style, kernel=3, stride=2)
-    b00 = inverted_bottleneck(x, variant.width(1), name="b00", style=style, expand=MOBILE_EXPAND)
-    b01 = inverted_bottleneck(b00, variant.width(2), name="b01", style=style, expand=MOBILE_EXPAND, stride=2)
-    outputs, strides = [b00, b01], [2, 4]
-    last = variant.blocks[-1]
-    for block in variant.blocks:
-        stride = output_stride if block is last else block.stride
+    resampled: Callable[..., Tensor],
+    computed: Callable[..., Tensor],
+    output_stride: int,
+    style: Style,
+) -> Tensor:
+    """Run the table's blocks on the two of the stem, and return the last one's output."""
+    for block in S49_BLOCKS:
+        stride = output_stride if block is S49_BLOCKS[-1] else block.stride
         merged = [
-            resample(
+            resampled(
                 outputs[source],
-                variant.width(block.level),
+                block,
                 stride_from=strides[source],
                 stride_to=stride,
                 name=f"{block.name}_from{source:02d}",
-                style=style,
             )
             for source in block.inputs
         ]
         total = keras.layers.Add(name=f"{block.name}_merge")(merged)
-        total = activation(total, name=f"{block.name}_merge_act", style=style)
-        outputs.append(
-            inverted_bottleneck(
-                total,
-                variant.width(block.level),
-                name=block.name,
-                style=style,
-                expand=MOBILE_EXPAND,
-                dilation=block.dilation,
-            )
-        )
+        outputs.append(computed(activation(total, name=f"{block.name}_merge_act", style=style), block))
         strides.append(stride)
     return outputs[-1]

@@ -8,12 +8,13 @@ import pytest
 
 from mobile_seg.errors import UsageError
 from mobile_seg.models.blocks import Style
-from mobile_seg.models.heads import DeepLabV3Head, deeplabv3
+from mobile_seg.models.deeplabv3 import DeepLabV3Head, deeplabv3
+from mobile_seg.models.features import Features
 
 
 def _head(**options: Any) -> keras.Model:
     features = keras.Input((6, 8, 10), name="features")
-    return keras.Model(features, deeplabv3(features, classes=4, head=DeepLabV3Head(**options), style=Style()))
+    return keras.Model(features, deeplabv3(Features(features), classes=4, head=DeepLabV3Head(**options), style=Style()))
 
 
 def _convolutions(model: keras.Model) -> dict[str, tuple[int, ...]]:
@@ -25,7 +26,7 @@ def _convolutions(model: keras.Model) -> dict[str, tuple[int, ...]]:
 
 
 def test_the_default_is_separable_throughout() -> None:
-    found = _convolutions(_head(width=16, rates=(2, 3)))
+    found = _convolutions(_head(aspp_width=16, aspp_rates=(2, 3)))
     assert found == {
         "aspp_point_conv": (1, 1, 10, 16),
         "aspp_rate2_spatial_depthwise": (3, 3, 10, 1),
@@ -43,17 +44,17 @@ def test_the_default_is_separable_throughout() -> None:
     ("options", "changed"),
     [
         ({"separable_aspp": False}, {"aspp_rate2_conv": (3, 3, 10, 16)}),
-        ({"separable": False}, {"head_logits": (3, 3, 16, 4)}),
-        ({"separable": False, "convs": 1}, {"head_conv0_conv": (3, 3, 16, 16)}),
-        ({"convs": 2}, {"head_conv1_spatial_depthwise": (3, 3, 16, 1), "head_conv1_point_conv": (1, 1, 16, 16)}),
-        ({"endpoint": 20}, {"head_endpoint_conv": (1, 1, 10, 20), "aspp_point_conv": (1, 1, 20, 16)}),
+        ({"separable_head": False}, {"head_logits": (3, 3, 16, 4)}),
+        ({"separable_head": False, "head_convs": 1}, {"head_conv0_conv": (3, 3, 16, 16)}),
+        ({"head_convs": 2}, {"head_conv1_spatial_depthwise": (3, 3, 16, 1), "head_conv1_point_conv": (1, 1, 16, 16)}),
+        ({"endpoint_width": 20}, {"head_endpoint_conv": (1, 1, 10, 20), "aspp_point_conv": (1, 1, 20, 16)}),
         ({"image_pooling": False}, {"aspp_project_conv": (1, 1, 32, 16)}),
-        ({"rates": ()}, {"aspp_project_conv": (1, 1, 32, 16)}),
+        ({"aspp_rates": ()}, {"aspp_project_conv": (1, 1, 32, 16)}),
     ],
     ids=str,
 )
 def test_each_option_changes_its_convolutions(options: dict[str, Any], changed: dict[str, tuple[int, ...]]) -> None:
-    found = _convolutions(_head(**{"width": 16, "rates": (2,), **options}))
+    found = _convolutions(_head(**{"aspp_width": 16, "aspp_rates": (2,), **options}))
     assert {name: found.get(name) for name in changed} == changed
 
 
@@ -62,7 +63,7 @@ def test_a_1x1_classifier_has_no_spatial_part() -> None:
 
 
 def test_image_pooling_reaches_every_pixel() -> None:
-    model = _head(width=8, rates=())
+    model = _head(aspp_width=8, aspp_rates=())
     pooled = keras.Model(model.input, model.get_layer("aspp_pool_up").output)
     values = np.asarray(pooled(np.random.default_rng(0).normal(size=(1, 6, 8, 10)).astype(np.float32)))
     assert values.shape == (1, 6, 8, 8)
@@ -72,12 +73,12 @@ def test_image_pooling_reaches_every_pixel() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 0}, "width 0 is not positive"),
-        ({"convs": -1}, "-1 convolutions; give 0 or more"),
-        ({"endpoint": -8}, "an endpoint of -8 channels; give 0 for none"),
+        ({"aspp_width": 0}, "width 0 is not positive"),
+        ({"head_convs": -1}, "-1 convolutions; give 0 or more"),
+        ({"endpoint_width": -8}, "an endpoint of -8 channels; give 0 for none"),
         ({"classifier_kernel": 5}, "a 5x classifier; choose 1 or 3"),
-        ({"rates": (12, 0)}, r"rates \(12, 0\) are not all positive"),
-        ({"rates": (6, 6)}, r"rates \(6, 6\) repeat; each may stand once"),
+        ({"aspp_rates": (12, 0)}, r"rates \(12, 0\) are not all positive"),
+        ({"aspp_rates": (6, 6)}, r"rates \(6, 6\) repeat; each may stand once"),
     ],
     ids=str,
 )

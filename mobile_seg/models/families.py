@@ -1,0 +1,22 @@
+"""Every family's record and backbone, by the name that its entries give."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mobile_seg.models import spinenet_seg
+from mobile_seg.models.features import Features
+
+
+@dataclass(frozen=True)
+class Family:
+    """`row`: the record whose fields tell its networks apart. `backbone`: normalized image → features."""
+
+    row: Callable[..., Any]
+    backbone: Callable[..., Features]
+
+
+FAMILIES: dict[str, Family] = {
+    "spinenet_seg": Family(spinenet_seg.SpineNetSeg, spinenet_seg.backbone),
+    "mobile_spinenet_seg": Family(spinenet_seg.MobileSpineNetSeg, spinenet_seg.mobile_backbone),
+}
