@@ -36,8 +36,9 @@ def conv_bn(
     stride: int = 1,
     dilation: int = 1,
     activate: bool = True,
+    gamma: str = "ones",
 ) -> Tensor:
-    """Convolution without bias, BN, and the activation unless `activate` is false."""
+    """Convolution without bias, BN (its scale starting at `gamma`), and the activation unless `activate` is false."""
     x = keras.layers.Conv2D(
         filters,
         kernel,
@@ -48,7 +49,7 @@ def conv_bn(
         kernel_initializer=_initializer(),
         name=f"{name}_{role}_conv",
     )(x)
-    return _bn_act(x, name=name, role=role, style=style, activate=activate)
+    return norm_act(x, name=name, role=role, style=style, activate=activate, gamma=gamma)
 
 
 def depthwise_bn(
@@ -73,7 +74,7 @@ def depthwise_bn(
         depthwise_initializer=_initializer(),
         name=f"{name}_{role}_depthwise",
     )(x)
-    return _bn_act(x, name=name, role=role, style=style, activate=activate)
+    return norm_act(x, name=name, role=role, style=style, activate=activate)
 
 
 def separable_conv_bn(
@@ -214,15 +215,27 @@ def upsampled(x: Tensor, factor: int, *, name: str, interpolation: str = "neares
     return keras.layers.UpSampling2D(factor, interpolation=interpolation, name=name)(x) if factor > 1 else x
 
 
+def resized(x: Tensor, size: tuple[int, int], *, name: str) -> Tensor:
+    """x at `size`, bilinearly with half-pixel centres; as it is where it has that size."""
+    height, width = x.shape[1:3]
+    if (height, width) == tuple(size):
+        return x
+    if size[0] % height == 0 and size[1] % width == 0:
+        factors = (size[0] // height, size[1] // width)
+        return keras.layers.UpSampling2D(factors, interpolation="bilinear", name=name)(x)
+    return keras.layers.Resizing(*size, interpolation="bilinear", name=name)(x)
+
+
 def activation(x: Tensor, *, name: str, style: Style) -> Tensor:
     """The network's activation as a layer of its own."""
     return keras.layers.Activation(style.activation, name=name)(x)
 
 
-def _bn_act(x: Tensor, *, name: str, role: str, style: Style, activate: bool) -> Tensor:
-    x = keras.layers.BatchNormalization(momentum=style.bn_momentum, epsilon=style.bn_epsilon, name=f"{name}_{role}_bn")(
-        x
-    )
+def norm_act(x: Tensor, *, name: str, role: str, style: Style, activate: bool = True, gamma: str = "ones") -> Tensor:
+    """BN, its scale starting at `gamma` (`ones` or `zeros`), and the activation unless `activate` is false."""
+    x = keras.layers.BatchNormalization(
+        momentum=style.bn_momentum, epsilon=style.bn_epsilon, gamma_initializer=gamma, name=f"{name}_{role}_bn"
+    )(x)
     return activation(x, name=f"{name}_{role}_act", style=style) if activate else x
 
 
