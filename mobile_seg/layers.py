@@ -93,3 +93,63 @@ class SpaceToDepth(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Keras configuration."""
         return {**super().get_config(), "block_size": self.block_size}
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class SwitchableAtrousConv2D(keras.layers.Layer):
+    """One kernel at two dilation rates, blended at each pixel by a switch S (SAC, arXiv:2006.02334, sec. 4).
+
+    Called on `[x, S]`: `(1 - S) * conv(x, rates[0]) + S * conv(x, rates[1])`, without bias, padding `same`;
+    `x` is `[N, H, W, C]`, the switch `[N, H, W, 1]` of any value.
+
+    Args:
+        filters: channels of the output.
+        kernel_size: height and width of the kernel.
+        rates: the two dilation rates.
+        kernel_initializer: as Keras takes it.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        *,
+        rates: tuple[int, int] = (1, 3),
+        kernel_initializer: Any = "he_normal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+        self.rates = (int(rates[0]), int(rates[1]))
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel `[k, k, C, filters]`.
+
+        Raises:
+            UsageError: if the layer is not given a tensor and a switch of its size with one channel.
+        """
+        shapes = [tuple(shape) for shape in input_shape] if isinstance(input_shape[0], (tuple, list)) else []
+        if len(shapes) != 2 or shapes[1] != (*shapes[0][:-1], 1):
+            raise UsageError(f"{self.name} takes [x, switch], the switch as large as x with 1 channel: {input_shape}.")
+        shape = (self.kernel_size, self.kernel_size, shapes[0][-1], self.filters)
+        self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
+
+    def call(self, inputs: Any) -> Any:
+        """Return the blend, `[N, H, W, filters]`."""
+        x, switch = inputs
+        near, far = (
+            ops.conv(x, self.kernel, padding="same", data_format="channels_last", dilation_rate=rate)
+            for rate in self.rates
+        )
+        return near + switch * (far - near)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """`(N, H, W, filters)`."""
+        return (*input_shape[0][:-1], self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras configuration."""
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        own = {"filters": self.filters, "kernel_size": self.kernel_size, "rates": self.rates}
+        return {**super().get_config(), **own, "kernel_initializer": initializer}
