@@ -14,6 +14,7 @@ from keras import layers
 
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import GraphView, call, copy_layer, copy_weights, made_by, named, plain, rebuild, view
+from mobile_seg.layers import SwitchableAtrousConv2D
 from mobile_seg.quantization.affine import (
     AFFINE_LAYERS,
     IDENTITY,
@@ -184,6 +185,20 @@ def lone_normalization(site: Site, layer: Any, x: Any) -> Any | None:
     return _copied(layer, depthwise(x, IDENTITY, use_bias=False, name=name, dtype=layer.dtype_policy))
 
 
+def switched(site: Site, layer: Any, x: Any, switch: Any) -> Any:
+    """Switchable atrous convolution is two convolutions, whose kernels then train apart, blended by the switch."""
+    shared, results = {"data_format": "channels_last", "dtype": layer.dtype_policy}, []
+    for rate in layer.rates:
+        options = {"dilation_rate": rate, "padding": "same", "use_bias": False, "trainable": layer.trainable, **shared}
+        conv = layers.Conv2D(layer.filters, layer.kernel_size, name=site.spare(f"{layer.name}_rate{rate}"), **options)
+        results.append(conv(x))
+        conv.kernel.assign(layer.kernel)
+    near, far = results
+    change = layers.Subtract(name=site.spare(f"{layer.name}_change"), dtype=layer.dtype_policy)([far, near])
+    part = layers.Multiply(name=site.spare(f"{layer.name}_part"), dtype=layer.dtype_policy)([change, switch])
+    return layers.Add(name=layer.name, dtype=layer.dtype_policy)([near, part])
+
+
 LOWERINGS: dict[type, tuple[Lowering, ...]] = {
     **dict.fromkeys(LINEAR_LAYERS, (own_activation,)),
     layers.SeparableConv2D: (separable,),
@@ -193,6 +208,7 @@ LOWERINGS: dict[type, tuple[Lowering, ...]] = {
     layers.Average: (average,),
     **dict.fromkeys(AFFINE_LAYERS, (image_scaling, constant)),
     layers.BatchNormalization: (lone_normalization,),
+    SwitchableAtrousConv2D: (switched,),
 }
 """Type of layer → what is tried on it, in order; without an answer the layer is copied."""
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from mobile_seg.errors import UnsupportedLayerError
+from mobile_seg.layers import SwitchableAtrousConv2D
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ def layer_macs(layer: keras.layers.Layer) -> int:
     if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
         height, width = layer.output.shape[1:3]
         return int(np.prod(layer.kernel.shape)) * height * width
+    if isinstance(layer, SwitchableAtrousConv2D):
+        height, width = layer.output.shape[1:3]
+        return len(layer.rates) * int(np.prod(layer.kernel.shape)) * height * width
     if isinstance(layer, keras.layers.Dense):
         return int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
     if layer.trainable_weights and not isinstance(layer, keras.layers.BatchNormalization):

@@ -16,7 +16,8 @@ class DeepLabV3Head:
     SpineNet-Seg sec. 4: width 256, `head_convs` 0 (2 for S143+ or output stride 4); for mobile sizes every 3x3
     convolution of the ASPP (`separable_aspp`) and behind it (`separable_head`) is depthwise separable. Rates in
     pixels of the feature map: 12/24/36, Cityscapes 12/24/36/72. `endpoint_width`: channels of a 1x1 convolution
-    before the ASPP, 0 for none. docs/decisions/0004 says why all of it is open.
+    before the ASPP, 0 for none. docs/decisions/0004 says why all of it is open. `aspp_dropout`: the share of the
+    ASPP's values that training drops.
     """
 
     aspp_width: int = 256
@@ -27,6 +28,7 @@ class DeepLabV3Head:
     endpoint_width: int = 0
     image_pooling: bool = True
     classifier_kernel: int = 3
+    aspp_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         rates = tuple(self.aspp_rates)
@@ -36,11 +38,19 @@ class DeepLabV3Head:
             (self.endpoint_width < 0, f"an endpoint of {self.endpoint_width} channels; give 0 for none or more"),
             (self.head_convs < 0, f"{self.head_convs} convolutions; give 0 or more"),
             (self.classifier_kernel not in (1, 3), f"a {self.classifier_kernel}x classifier; choose 1 or 3"),
-            (any(rate < 1 for rate in rates), f"rates {rates} are not all positive"),
-            (len(set(rates)) < len(rates), f"rates {rates} repeat; each may stand once"),
+            *aspp_mistakes(rates, self.aspp_dropout),
         ):
             if wrong:
                 raise UsageError(f"the head cannot be built with {message}.")
+
+
+def aspp_mistakes(rates: tuple[int, ...], dropout: float) -> tuple[tuple[bool, str], ...]:
+    """What may be wrong with an ASPP's options: (whether it is, how to say so)."""
+    return (
+        (any(rate < 1 for rate in rates), f"rates {rates} are not all positive"),
+        (len(set(rates)) < len(rates), f"rates {rates} repeat; each may stand once"),
+        (not 0 <= dropout < 1, f"a dropout of {dropout}; give a share from 0 up to, not including, 1"),
+    )
 
 
 def deeplabv3(features: Features, *, classes: int, head: DeepLabV3Head, style: Style) -> Tensor:
@@ -54,6 +64,7 @@ def deeplabv3(features: Features, *, classes: int, head: DeepLabV3Head, style: S
         rates=head.aspp_rates,
         separable=head.separable_aspp,
         image_pooling=head.image_pooling,
+        dropout=head.aspp_dropout,
         name="aspp",
         style=style,
     )
@@ -72,10 +83,11 @@ def aspp(
     rates: tuple[int, ...],
     separable: bool,
     image_pooling: bool = True,
+    dropout: float = 0.0,
     name: str,
     style: Style,
 ) -> Tensor:
-    """Atrous spatial pyramid pooling: 1x1, dilated 3x3 per rate, image pooling; concatenated and projected."""
+    """Atrous spatial pyramid pooling: 1x1, dilated 3x3 per rate, image pooling; concatenated, projected, dropped."""
     height, width_of_x = x.shape[1:3]
     branches = [conv_bn(x, width, name=name, role="point", style=style)]
     branches += [
@@ -87,7 +99,8 @@ def aspp(
         pooled = conv_bn(pooled, width, name=name, role="pool", style=style)
         branches.append(keras.layers.UpSampling2D((height, width_of_x), name=f"{name}_pool_up")(pooled))
     x = keras.layers.Concatenate(name=f"{name}_concat")(branches)
-    return conv_bn(x, width, name=name, role="project", style=style)
+    x = conv_bn(x, width, name=name, role="project", style=style)
+    return keras.layers.Dropout(dropout, name=f"{name}_drop")(x) if dropout else x
 
 
 def conv3x3(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mobile_seg.models import deeplabv3
+from mobile_seg.models import deeplabv3, panoptic
 
 
 @dataclass(frozen=True)
@@ -17,4 +17,5 @@ class Head:
 
 HEADS: dict[str, Head] = {
     "deeplabv3": Head(deeplabv3.DeepLabV3Head, deeplabv3.deeplabv3),
+    "panoptic": Head(panoptic.PanopticHead, panoptic.panoptic),
 }

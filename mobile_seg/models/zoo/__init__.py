@@ -1,5 +1,5 @@
 """The rows of every family."""
 
-from mobile_seg.models.zoo import spinenet_seg
+from mobile_seg.models.zoo import spinenet_seg, swidernet
 
-ENTRIES = (*spinenet_seg.ENTRIES,)
+ENTRIES = (*spinenet_seg.ENTRIES, *swidernet.ENTRIES)

@@ -10,6 +10,7 @@ from keras import layers
 from unit.quantization.lowered import kinds, same, small, values
 
 from mobile_seg.graph import view
+from mobile_seg.layers import SwitchableAtrousConv2D
 from mobile_seg.quantization.lower import ACTIVATIONS, LOWERINGS, lower
 
 
@@ -273,6 +274,26 @@ def test_a_normalization_of_a_shared_convolution_is_a_lone_one() -> None:
         return layers.Add(name="sum")([x, layers.BatchNormalization(name="bn")(x)])
 
     assert "bn_identity" in kinds(same(small(body)))
+
+
+def test_a_switchable_convolution_is_two_of_one_kernel_and_a_blend() -> None:
+    def body(x: Any) -> Any:
+        switch = layers.Conv2D(1, 1, name="switch")(x)
+        return SwitchableAtrousConv2D(5, rates=(1, 3), name="sac")([x, switch])
+
+    model = small(body)
+    lowered = same(model)
+    wiring = {name: view(lowered).inputs[name] for name in ("sac_change", "sac_part", "sac")}
+    assert wiring == {
+        "sac_change": ("sac_rate3", "sac_rate1"),
+        "sac_part": ("sac_change", "switch"),
+        "sac": ("sac_rate1", "sac_part"),
+    }
+    assert {"sac_change": "Subtract", "sac_part": "Multiply", "sac": "Add"}.items() <= kinds(lowered).items()
+    for rate in (1, 3):
+        conv = lowered.get_layer(f"sac_rate{rate}")
+        assert conv.dilation_rate == (rate, rate)
+        np.testing.assert_array_equal(conv.kernel, model.get_layer("sac").kernel)
 
 
 def test_a_lowered_model_goes_on_training_as_the_model_did() -> None:
