@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from mobile_seg.layers import SpaceToDepth
+
 Tensor = Any
 """A symbolic Keras tensor `[N, H, W, C]`."""
 
@@ -46,7 +48,7 @@ def conv_bn(
         dilation_rate=dilation,
         padding="same",
         use_bias=False,
-        kernel_initializer=_initializer(),
+        kernel_initializer=initializer(),
         name=f"{name}_{role}_conv",
     )(x)
     return norm_act(x, name=name, role=role, style=style, activate=activate, gamma=gamma)
@@ -71,7 +73,7 @@ def depthwise_bn(
         padding="same",
         use_bias=False,
         # Keras counts kernel area times channels as the inputs of one depthwise filter; its outputs are the area.
-        depthwise_initializer=_initializer(),
+        depthwise_initializer=initializer(),
         name=f"{name}_{role}_depthwise",
     )(x)
     return norm_act(x, name=name, role=role, style=style, activate=activate)
@@ -114,16 +116,24 @@ def inverted_bottleneck(
 
 
 def bottleneck(
-    x: Tensor, filters: int, *, name: str, style: Style, stride: int = 1, dilation: int = 1, drop: float = 0.0
+    x: Tensor,
+    filters: int,
+    *,
+    name: str,
+    style: Style,
+    stride: int = 1,
+    dilation: int = 1,
+    drop: float = 0.0,
+    shortcut: Tensor | None = None,
 ) -> Tensor:
     """ResNet's bottleneck (arXiv:1512.03385, Fig. 5): 1x1, 3x3, 1x1 linear to 4 times `filters`; summed, activated.
 
-    The shortcut is a 1x1 convolution with BN where shapes differ.
+    Unless another `shortcut` is given it is x, through a 1x1 convolution with BN where shapes differ.
     """
     y = conv_bn(x, filters, name=name, role="reduce", style=style)
     y = conv_bn(y, filters, name=name, role="mix", style=style, kernel=3, stride=stride, dilation=dilation)
     y = conv_bn(y, 4 * filters, name=name, role="widen", style=style, activate=False)
-    return _residual(x, y, name=name, style=style, stride=stride, drop=drop)
+    return _residual(x, y, name=name, style=style, stride=stride, drop=drop, shortcut=shortcut)
 
 
 def residual(x: Tensor, filters: int, *, name: str, style: Style, stride: int = 1, drop: float = 0.0) -> Tensor:
@@ -133,8 +143,12 @@ def residual(x: Tensor, filters: int, *, name: str, style: Style, stride: int = 
     return _residual(x, y, name=name, style=style, stride=stride, drop=drop)
 
 
-def _residual(x: Tensor, y: Tensor, *, name: str, style: Style, stride: int, drop: float) -> Tensor:
-    if stride > 1 or x.shape[-1] != y.shape[-1]:
+def _residual(
+    x: Tensor, y: Tensor, *, name: str, style: Style, stride: int, drop: float, shortcut: Tensor | None = None
+) -> Tensor:
+    if shortcut is not None:
+        x = shortcut
+    elif stride > 1 or x.shape[-1] != y.shape[-1]:
         x = conv_bn(x, y.shape[-1], name=name, role="shortcut", style=style, stride=stride, activate=False)
     y = keras.layers.Add(name=f"{name}_residual")([x, drop_path(y, drop, name=name)])
     return activation(y, name=f"{name}_act", style=style)
@@ -159,7 +173,7 @@ def squeeze_excite(x: Tensor, squeeze: Squeeze, *, name: str, style: Style) -> T
         ("squeeze", squeeze.channels, squeeze.inner),
         ("excite", x.shape[-1], squeeze.gate),
     ):
-        gate = keras.layers.Conv2D(filters, 1, kernel_initializer=_initializer(), name=f"{name}_{role}_conv")(gate)
+        gate = keras.layers.Conv2D(filters, 1, kernel_initializer=initializer(), name=f"{name}_{role}_conv")(gate)
         gate = keras.layers.Activation(function, name=f"{name}_{role}_act")(gate)
     return keras.layers.Multiply(name=f"{name}_excite")([x, gate])
 
@@ -176,25 +190,56 @@ def max_pool(x: Tensor, *, name: str) -> Tensor:
     return keras.layers.MaxPooling2D(3, strides=2, padding="same", name=name)(x)
 
 
-def resample_depthwise(x: Tensor, filters: int, *, stride_from: int, stride_to: int, name: str, style: Style) -> Tensor:
+def resample_depthwise(
+    x: Tensor,
+    filters: int,
+    *,
+    stride_from: int,
+    stride_to: int,
+    name: str,
+    style: Style,
+    size: tuple[int, int] | None = None,
+    space_to_depth: bool = False,
+) -> Tensor:
     """Bring a block's output to another's stride and width (SpineNet mobile, Fig. 4 and code).
 
     Down: one 3x3/2 depthwise conv, BN, activation per halving. Up: nearest neighbour. Then a linear
-    1x1 convolution with BN, before the sum.
+    1x1 convolution with BN, before the sum. `size`: the other's, where the strides do not divide the image.
+    `space_to_depth`: the first halving moves pixels into channels instead (Eff-SpineNet, Fig. 2).
     """
-    for halving in range(_halvings(stride_from, stride_to)):
+    halvings = range(_halvings(stride_from, stride_to))
+    if space_to_depth and halvings:
+        x = _depth_of_pixels(x, name=name)
+        halvings = halvings[1:]
+    for halving in halvings:
         x = depthwise_bn(x, name=name, role=f"down{halving}", style=style, stride=2)
-    x = upsampled(x, stride_from // stride_to, name=f"{name}_up")
+    x = upsampled(x, stride_from // stride_to, name=f"{name}_up", size=size)
     return conv_bn(x, filters, name=name, role="match", style=style, activate=False)
 
 
+def _depth_of_pixels(x: Tensor, *, name: str) -> Tensor:
+    """Half as high and wide, four times the channels; an odd side gets a row or column of zeros first."""
+    odd = [side % 2 for side in x.shape[1:3]]
+    if any(odd):
+        x = keras.layers.ZeroPadding2D([(0, more) for more in odd], name=f"{name}_even")(x)
+    return SpaceToDepth(name=f"{name}_depth")(x)
+
+
 def resample_dense(
-    x: Tensor, filters: int, *, reduced: int, stride_from: int, stride_to: int, name: str, style: Style
+    x: Tensor,
+    filters: int,
+    *,
+    reduced: int,
+    stride_from: int,
+    stride_to: int,
+    name: str,
+    style: Style,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Bring a block's output to another's stride and width (SpineNet, arXiv:1912.05027, sec. 3.1 and code).
+    """Bring a block's output to another's stride and width (SpineNet, arXiv:1912.05027, sec. 3.2 and code).
 
     1x1 to `reduced` channels. Down: 3x3/2 convolution, BN, activation, and a 3x3/2 max-pooling per further
-    halving. Up: nearest neighbour. Then a linear 1x1 convolution with BN, before the sum.
+    halving. Up: nearest neighbour. Then a linear 1x1 convolution with BN, before the sum. `size`: as above.
     """
     x = conv_bn(x, reduced, name=name, role="reduce", style=style)
     for halving in range(_halvings(stride_from, stride_to)):
@@ -202,7 +247,7 @@ def resample_dense(
             x = conv_bn(x, reduced, name=name, role="down0", style=style, kernel=3, stride=2)
         else:
             x = max_pool(x, name=f"{name}_down{halving}_pool")
-    x = upsampled(x, stride_from // stride_to, name=f"{name}_up")
+    x = upsampled(x, stride_from // stride_to, name=f"{name}_up", size=size)
     return conv_bn(x, filters, name=name, role="match", style=style, activate=False)
 
 
@@ -210,20 +255,25 @@ def _halvings(stride_from: int, stride_to: int) -> int:
     return max(0, (stride_to // stride_from).bit_length() - 1)
 
 
-def upsampled(x: Tensor, factor: int, *, name: str, interpolation: str = "nearest") -> Tensor:
-    """x `factor` times as high and wide; as it is where that is 1 or less."""
-    return keras.layers.UpSampling2D(factor, interpolation=interpolation, name=name)(x) if factor > 1 else x
+def upsampled(x: Tensor, factor: int, *, name: str, size: tuple[int, int] | None = None) -> Tensor:
+    """x `factor` times as high and wide, or at `size`, by nearest neighbour; as it is where the factor is 1 or less."""
+    if factor <= 1:
+        return x
+    height, width = x.shape[1:3]
+    return resized(x, size or (factor * height, factor * width), name=name, interpolation="nearest")
 
 
-def resized(x: Tensor, size: tuple[int, int], *, name: str) -> Tensor:
-    """x at `size`, bilinearly with half-pixel centres; as it is where it has that size."""
+def resized(
+    x: Tensor, size: tuple[int, int], *, name: str, interpolation: str = "bilinear", dtype: str | None = None
+) -> Tensor:
+    """x at `size`, with half-pixel centres; as it is where it has that size. `dtype`: to compute in, as Keras' own."""
     height, width = x.shape[1:3]
     if (height, width) == tuple(size):
         return x
     if size[0] % height == 0 and size[1] % width == 0:
         factors = (size[0] // height, size[1] // width)
-        return keras.layers.UpSampling2D(factors, interpolation="bilinear", name=name)(x)
-    return keras.layers.Resizing(*size, interpolation="bilinear", name=name)(x)
+        return keras.layers.UpSampling2D(factors, interpolation=interpolation, dtype=dtype, name=name)(x)
+    return keras.layers.Resizing(*size, interpolation=interpolation, dtype=dtype, name=name)(x)
 
 
 def activation(x: Tensor, *, name: str, style: Style) -> Tensor:
@@ -239,5 +289,6 @@ def norm_act(x: Tensor, *, name: str, role: str, style: Style, activate: bool = 
     return activation(x, name=f"{name}_{role}_act", style=style) if activate else x
 
 
-def _initializer() -> keras.initializers.Initializer:
+def initializer() -> keras.initializers.Initializer:
+    """What convolutions start with: normal, the variance kept from their output back to their input."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")

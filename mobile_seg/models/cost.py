@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from mobile_seg.errors import UnsupportedLayerError
-from mobile_seg.layers import SwitchableAtrousConv2D
+from mobile_seg.layers import SwitchableAtrousConv2D, WeightedSum
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def count(model: keras.Model) -> Cost:
 
 
 def layer_macs(layer: keras.layers.Layer) -> int:
-    """Multiply-adds of one convolution or dense layer; 0 for a layer without weights and for normalization.
+    """Multiply-adds of one convolution or dense layer; 0 without weights, for normalization and fusion.
 
     Raises:
         UnsupportedLayerError: for any other layer with trained weights: it multiplies, but not in a way known here.
@@ -37,7 +37,7 @@ def layer_macs(layer: keras.layers.Layer) -> int:
         return len(layer.rates) * int(np.prod(layer.kernel.shape)) * height * width
     if isinstance(layer, keras.layers.Dense):
         return int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
-    if layer.trainable_weights and not isinstance(layer, keras.layers.BatchNormalization):
+    if layer.trainable_weights and not isinstance(layer, (keras.layers.BatchNormalization, WeightedSum)):
         raise UnsupportedLayerError(
             f"layer {layer.name} ({type(layer).__name__}): its multiply-adds are not known; add them to layer_macs"
         )

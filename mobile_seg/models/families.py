@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mobile_seg.models import spinenet_seg, swidernet
+from mobile_seg.models import eff_spinenet, spinenet, spinenet_seg, swidernet
 from mobile_seg.models.features import Features
 
 
@@ -17,6 +17,8 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
+    "spinenet": Family(spinenet.SpineNet, spinenet.backbone),
+    "mbconv_spinenet": Family(eff_spinenet.MBConvSpineNet, eff_spinenet.backbone),
     "spinenet_seg": Family(spinenet_seg.SpineNetSeg, spinenet_seg.backbone),
     "mobile_spinenet_seg": Family(spinenet_seg.MobileSpineNetSeg, spinenet_seg.mobile_backbone),
     "swidernet": Family(swidernet.SWideRNet, swidernet.backbone),

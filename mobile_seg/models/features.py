@@ -11,7 +11,7 @@ class Features:
     """Tensors `[N, h, w, C]` of one backbone.
 
     `last`: the deepest, at the output stride. `taps`: stride → earlier features, for decoders. `pyramid`:
-    stride → P3 to P7 of backbones that end in a pyramid; `last` is its first then.
+    stride → P3 to P7 of backbones that end in a pyramid, each of its block's width; `last` is its first then.
     """
 
     last: Tensor

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mobile_seg.models import deeplabv3, panoptic
+from mobile_seg.models import deeplabv3, panoptic, pyramid_heads
 
 
 @dataclass(frozen=True)
@@ -18,4 +18,7 @@ class Head:
 HEADS: dict[str, Head] = {
     "deeplabv3": Head(deeplabv3.DeepLabV3Head, deeplabv3.deeplabv3),
     "panoptic": Head(panoptic.PanopticHead, panoptic.panoptic),
+    "pyramid_fusion": Head(pyramid_heads.PyramidFusionHead, pyramid_heads.pyramid_fusion),
+    "classification": Head(pyramid_heads.ClassificationHead, pyramid_heads.classification),
+    "retinanet": Head(pyramid_heads.RetinaNetHead, pyramid_heads.retinanet),
 }

@@ -1,5 +1,5 @@
 """The rows of every family."""
 
-from mobile_seg.models.zoo import spinenet_seg, swidernet
+from mobile_seg.models.zoo import eff_spinenet, spinenet, spinenet_seg, swidernet
 
-ENTRIES = (*spinenet_seg.ENTRIES, *swidernet.ENTRIES)
+ENTRIES = (*spinenet_seg.ENTRIES, *spinenet.ENTRIES, *eff_spinenet.ENTRIES, *swidernet.ENTRIES)

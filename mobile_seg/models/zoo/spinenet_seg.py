@@ -23,7 +23,7 @@ def _dense(size: str, row: dict[str, Any], published: tuple[Published, ...], **h
         family="spinenet_seg",
         paper=PAPER,
         row=row,
-        heads=("deeplabv3",),
+        heads=("deeplabv3", "classification"),
         input_multiple=16,
         style={"activation": "relu"},
         head_options={"deeplabv3": {**DENSE, **head}},
@@ -37,7 +37,7 @@ def _mobile(size: str, scale: float, params: float, within: float) -> Entry:
         family="mobile_spinenet_seg",
         paper=PAPER,
         row={"scale": scale},
-        heads=("deeplabv3",),
+        heads=("deeplabv3", "classification"),
         input_multiple=16,
         published=(
             Published("Table 9", **CITYSCAPES, params=params, params_within=within, reason="docs/decisions/0004"),
