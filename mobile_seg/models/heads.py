@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mobile_seg.models import deeplabv3, panoptic, pyramid_heads
+from mobile_seg.models import decoders, deeplabv3, panoptic, pyramid_heads
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Head:
 
 HEADS: dict[str, Head] = {
     "deeplabv3": Head(deeplabv3.DeepLabV3Head, deeplabv3.deeplabv3),
+    "deeplabv3plus": Head(decoders.DeepLabV3PlusHead, decoders.deeplabv3plus),
+    "lraspp": Head(decoders.LRASPPHead, decoders.lraspp),
     "panoptic": Head(panoptic.PanopticHead, panoptic.panoptic),
     "pyramid_fusion": Head(pyramid_heads.PyramidFusionHead, pyramid_heads.pyramid_fusion),
     "classification": Head(pyramid_heads.ClassificationHead, pyramid_heads.classification),
