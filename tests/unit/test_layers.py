@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mobile_seg.errors import UsageError
-from mobile_seg.layers import SpaceToDepth, WeightedSum
+from mobile_seg.layers import SpaceToDepth, SwitchableAtrousConv2D, WeightedSum
 
 RNG = np.random.default_rng(3)
 
@@ -77,6 +77,49 @@ def test_space_to_depth_refuses_sizes_that_leave_a_rest() -> None:
         SpaceToDepth(2, name="odd")(keras.Input((4, None, 3)))
     with pytest.raises(UsageError, match="block_size=1: a block has at least 2"):
         SpaceToDepth(1)
+
+
+def test_a_switchable_convolution_blends_two_rates_at_each_pixel() -> None:
+    (x,) = _tensors(1, (2, 7, 9, 3))
+    switch = RNG.uniform(-0.5, 1.5, (2, 7, 9, 1)).astype(np.float32)
+    layer = SwitchableAtrousConv2D(4, rates=(2, 6))
+    found = np.asarray(layer([x, switch]))
+    near, far = (np.asarray(tf.nn.conv2d(x, np.asarray(layer.kernel), 1, "SAME", dilations=rate)) for rate in (2, 6))
+    np.testing.assert_allclose(found, (1 - switch) * near + switch * far, rtol=1e-4, atol=1e-5)
+    assert [tuple(weight.shape) for weight in layer.weights] == [(3, 3, 3, 4)]
+    assert layer.compute_output_shape([(None, 7, 9, 3), (None, 7, 9, 1)]) == (None, 7, 9, 4)
+
+
+def test_a_switchable_convolution_learns_its_kernel_and_its_switch() -> None:
+    image = keras.Input((7, 9, 3))
+    switch = keras.layers.Conv2D(1, 1, kernel_initializer="zeros", name="switch")(image)
+    model = keras.Model(image, SwitchableAtrousConv2D(4, name="sac")([image, switch]))
+    before = [np.asarray(weight).copy() for weight in model.trainable_weights]
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.train_on_batch(*_tensors(1, (2, 7, 9, 3)), np.ones((2, 7, 9, 4), np.float32))
+    assert all(np.any(np.asarray(now) != then) for now, then in zip(model.trainable_weights, before, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 9, 2), (2, 7, 8, 1), (2, 1, 1, 1)])
+def test_a_switch_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
+    x, switch = _tensors(1, (2, 7, 9, 3)) + _tensors(1, shape)
+    with pytest.raises(UsageError, match=r"sac takes \[x, switch\], the switch as large as x with 1 channel"):
+        SwitchableAtrousConv2D(4, name="sac")([x, switch])
+    with pytest.raises(UsageError, match=r"sac takes \[x, switch\]"):
+        SwitchableAtrousConv2D(4, name="sac")(x)
+
+
+def test_a_file_keeps_a_switchable_convolution(tmp_path: Path) -> None:
+    image = keras.Input((7, 9, 3))
+    x = SwitchableAtrousConv2D(4, 5, rates=(2, 4), kernel_initializer="ones", name="sac")([image, image[..., :1]])
+    model = keras.Model(image, x)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    kept = again.get_layer("sac")
+    assert (kept.filters, kept.kernel_size, kept.rates) == (4, 5, (2, 4))
+    assert isinstance(kept.kernel_initializer, keras.initializers.Ones)
+    (pixels,) = _tensors(1, (2, 7, 9, 3))
+    np.testing.assert_array_equal(again(pixels), model(pixels))
 
 
 def test_a_file_keeps_both_layers(tmp_path: Path) -> None:

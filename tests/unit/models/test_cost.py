@@ -5,6 +5,7 @@ import pytest
 from keras import layers
 
 from mobile_seg.errors import UnsupportedLayerError
+from mobile_seg.layers import SwitchableAtrousConv2D
 from mobile_seg.models.cost import Cost, count
 
 
@@ -21,6 +22,13 @@ def test_a_network_counted_by_hand() -> None:
 def test_a_dense_layer_counts_at_every_pixel() -> None:
     image = keras.Input((4, 5, 3))
     assert count(keras.Model(image, layers.Dense(2)(image))).macs == 4 * 5 * 6
+
+
+def test_a_switchable_convolution_counts_twice_and_its_kernel_once() -> None:
+    image = keras.Input((6, 7, 3))
+    switch = layers.Conv2D(1, 1)(image)  # 3 and 1 of bias; 42 pixels: 126
+    x = SwitchableAtrousConv2D(4)([image, switch])  # 3*3*3*4 = 108; twice at 42 pixels: 9072
+    assert count(keras.Model(image, x)) == Cost(params=4 + 108, macs=126 + 9072)
 
 
 @pytest.mark.parametrize("layer", [layers.Conv2DTranspose(2, 3), layers.SeparableConv2D(2, 3), layers.PReLU()])
