@@ -79,9 +79,11 @@ def backbone(x: Tensor, row: MBConvSpineNet, *, output_stride: int, style: Style
         )
 
     def merged(number: int, tensors: list[Tensor]) -> Tensor:
-        fusion = WeightedSum if row.weighted_fusion else keras.layers.Add
-        total = fusion(name=f"b{number:02d}_merge")(tensors)
-        return blocks.activation(total, name=f"b{number:02d}_merge_act", style=style)
+        name, fusion = f"b{number:02d}", WeightedSum if row.weighted_fusion else keras.layers.Add
+        total = fusion(name=f"{name}_merge")(tensors[:2])
+        for index, joining in enumerate(tensors[2:]):  # in pairs, as integer kernels sum
+            total = fusion(name=f"{name}_join{index}")([total, joining])
+        return blocks.activation(total, name=f"{name}_merge_act", style=style)
 
     def computed(number: int, tensor: Tensor, stride: int = 1) -> Tensor:
         for repeat in range(row.repeats[number]):

@@ -41,7 +41,7 @@ SPINENET_49 = {
 # An L1 block comes first in the stem, so all numbers are one higher; every block is an MBConv (appendix A). The
 # stem is the L1 block and one L2 block; the second L2 block reads both.
 MBCONV_49 = {
-    2: Block(2, (0, 1)),
+    2: Block(2, (0, 1), "mbconv"),
     **{
         number + 1: block._replace(inputs=(block.inputs[0] + 1, block.inputs[1] + 1), kind="mbconv")
         for number, block in SPINENET_49.items()
