@@ -25,6 +25,7 @@ ARGUMENTS = (
     f"--name {NAME}"
 )
 START, END = "<!-- results:start -->", "<!-- results:end -->"
+ZOO_START, ZOO_END = "<!-- zoo:start -->", "<!-- zoo:end -->"
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def page(results: Results) -> str:
     return f"""# Results
 
 Every number on this page was written by `benchmarks/camvid.py` from the run's `results.json` and from the records
-in `docs/records`.
+in `docs/records`, the last section by `benchmarks/zoo_latency.py`.
 
 ## Mobile SpineNet-S49- on CamVid (11 classes), trained from random weights
 
@@ -97,7 +98,15 @@ On one thread int8 inference takes {_ratio(results):.2f} times as long as float3
 gains no time from int8; what it gains is the smaller file and a graph that integer-only accelerators take.
 
 {_data_wait()}
+
+{_kept_section()}
 """
+
+
+def _kept_section() -> str:
+    """What `benchmarks/zoo_latency.py` wrote into the page, as it stands there."""
+    _, start, rest = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition(ZOO_START)
+    return f"{start}{rest.partition(ZOO_END)[0]}{ZOO_END}" if start else f"{ZOO_START}\n{ZOO_END}"
 
 
 def _data_wait() -> str:

@@ -62,18 +62,17 @@ class Builder:
         self.graph.name, self.graph.tensors, self.graph.operators = like.subgraphs[0].name, [], []
         self.conversions: list[Conversion] = []
         self._converted: dict[tuple[int, Grid | None], Value] = {}
+        self._buffers: dict[bytes, int] = {}
 
     def tensor(self, like: Any, kind: int, grid: Grid | None, values: np.ndarray | None = None) -> int:
         """A tensor of the new graph, named and shaped like another."""
         tensor = schema.TensorT()
-        tensor.name, tensor.type = like.name, kind
+        # A fused operation's tensor names all that went into it, its own layer first.
+        tensor.name, tensor.type = like.name.partition(b";")[0], kind
         tensor.shape = np.asarray(shape(like) if values is None else values.shape, np.int32)
         tensor.buffer, tensor.hasRank = 0, True
         if values is not None:
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(np.ascontiguousarray(values, DTYPES[kind]).tobytes(), np.uint8)
-            self.model.buffers.append(buffer)
-            tensor.buffer = len(self.model.buffers) - 1
+            tensor.buffer = self._buffer(np.ascontiguousarray(values, DTYPES[kind]).tobytes())
         if grid is not None:
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale = np.asarray(grid.scale, np.float32)
@@ -81,6 +80,15 @@ class Builder:
             tensor.quantization.quantizedDimension = grid.axis
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
+
+    def _buffer(self, content: bytes) -> int:
+        """The buffer that holds these bytes: one for all constants that are alike, as a shared layer's weights are."""
+        if content not in self._buffers:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(content, np.uint8)
+            self.model.buffers.append(buffer)
+            self._buffers[content] = len(self.model.buffers) - 1
+        return self._buffers[content]
 
     def constant(self, values: np.ndarray, like: Any, grid: Grid) -> Value:
         """Integers on a grid, as a constant."""

@@ -3,38 +3,12 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from mobile_seg.errors import UnsupportedLayerError
-from mobile_seg.graph import call, copy_layer, rebuild, view
-from mobile_seg.layers import SpaceToDepth
+from mobile_seg.graph import call, copy_layer, plain, rebuild, view
+from mobile_seg.layers import Resize, SpaceToDepth
 
 _ONLY_IN_TRAINING = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianNoise)
-
-
-@keras.saving.register_keras_serializable(package="mobile_seg")
-class Resize(keras.layers.Layer):
-    """Resize to a fixed size, half-pixel centres; one resize operation in every runtime.
-
-    Keras' own nearest `UpSampling2D` exports as TILE and RESHAPE, which GPU delegates and NPUs refuse.
-    """
-
-    def __init__(self, size: tuple[int, int], interpolation: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.size = tuple(size)
-        self.interpolation = interpolation
-
-    def call(self, x: Any) -> Any:
-        """`[N, h, w, C]` → `[N, H, W, C]`."""
-        return ops.image.resize(x, self.size, interpolation=self.interpolation)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """`(N, H, W, C)`."""
-        return (input_shape[0], *self.size, input_shape[-1])
-
-    def get_config(self) -> dict[str, Any]:
-        """Keras configuration."""
-        return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}
 
 
 @keras.saving.register_keras_serializable(package="mobile_seg")
@@ -59,6 +33,7 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool, wide: bool = Fals
     Raises:
         UnsupportedLayerError: for an upsampling that runtimes have no resize operation for.
     """
+    model = plain(model)
     graph = view(model)
     shared_inputs = {tensor._keras_history.operation.name for tensor in model.inputs}
 
@@ -68,7 +43,7 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool, wide: bool = Fals
         first = set(graph.inputs[layer.name]) <= shared_inputs
         if strip_rescaling and first and isinstance(layer, keras.layers.Rescaling):
             return inputs[0]
-        if isinstance(layer, keras.layers.UpSampling2D):
+        if isinstance(layer, (keras.layers.UpSampling2D, keras.layers.Resizing, Resize)):
             return _resize(layer)(*inputs)
         if type(layer) is SpaceToDepth and not wide:
             return BlocksToChannels.from_config(layer.get_config())(*inputs)
@@ -81,10 +56,10 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool, wide: bool = Fals
 
 
 def _resize(layer: Any) -> Resize:
-    if layer.interpolation not in ("nearest", "bilinear") or layer.data_format != "channels_last":
+    if not Resize.stands_for(layer):
         raise UnsupportedLayerError(
             f"layer {layer.name} upsamples by {layer.interpolation}, {layer.data_format}; runtimes resize by nearest "
-            "or bilinear with channels last: build it so"
+            "or bilinear with channels last, without cropping or antialiasing: build it so"
         )
     height, width = layer.output.shape[1:3]
     # From one pixel both kinds copy it; XNNPACK runs the bilinear one.

@@ -5,7 +5,7 @@ Quantization and conversion both rewrite graphs: a layer becomes another, vanish
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 
@@ -50,7 +50,11 @@ def view(model: keras.Model) -> GraphView:
     used = [node for depth in model._nodes_by_depth.values() for node in depth]
     for operation in model.operations:
         nodes = [node for node in used if node.operation is operation]
-        _check_plain_call(operation, nodes)
+        _check_plain_call(operation, nodes[0])
+        if len(nodes) != 1:
+            raise UnsupportedLayerError(
+                f"layer {operation.name} is called {len(nodes)} times; give each call a layer of its own"
+            )
         sources = tuple(tensor._keras_history.operation.name for tensor in nodes[0].input_tensors)
         inputs[operation.name] = sources
         layers[operation.name] = operation
@@ -61,17 +65,14 @@ def view(model: keras.Model) -> GraphView:
     return GraphView(tuple(layers), inputs, readers, layers, outputs)
 
 
-def _check_plain_call(operation: Any, nodes: list[Any]) -> None:
-    """A layer of its own, called once on one tensor or one list of them, with one tensor out."""
+def _check_plain_call(operation: Any, node: Any) -> None:
+    """A layer called on one tensor or one list of them, with one tensor out."""
     name = operation.name
     if not isinstance(operation, keras.layers.Layer):
-        raise UnsupportedLayerError(
-            f"{name} is a bare keras.ops call ({type(operation).__name__}); use a layer, such as keras.layers.Add"
-        )
+        _refused(operation, name)
     if isinstance(operation, keras.Model):
         raise UnsupportedLayerError(f"{name} is a model inside the model; call its layers directly, each by its name")
-    _check_one_call(operation, nodes)
-    arguments, outputs = nodes[0].arguments, nodes[0].output_tensors
+    arguments, outputs = node.arguments, node.output_tensors
     given = {key for key, value in arguments.kwargs.items() if value is not None}
     extra = sorted(given - {"training"})  # a model decides `training` anew at each call
     if extra or len(arguments.args) > 1:
@@ -83,11 +84,10 @@ def _check_plain_call(operation: Any, nodes: list[Any]) -> None:
         raise UnsupportedLayerError(f"layer {name} returns {len(outputs)} tensors; use layers that return one")
 
 
-def _check_one_call(operation: Any, nodes: list[Any]) -> None:
-    if len(nodes) != 1:
-        raise UnsupportedLayerError(
-            f"layer {operation.name} is called {len(nodes)} times; give each call a layer of its own"
-        )
+def _refused(operation: Any, name: str, *arguments: Any) -> NoReturn:
+    raise UnsupportedLayerError(
+        f"{name} is a bare keras.ops call ({type(operation).__name__}); use a layer, such as keras.layers.Add"
+    )
 
 
 Emit = Callable[..., Any]
@@ -131,25 +131,29 @@ Translate = Callable[..., Any]
 """`translate(operation, name, *arguments)`: build a bare `keras.ops` call from layers, the last one of that name."""
 
 
-def plain(model: keras.Model, translate: Translate) -> keras.Model:
+def plain(model: keras.Model, translate: Translate | None = None) -> keras.Model:
     """Return an equal model that `view` accepts: models inside become their layers, bare operations layers.
 
-    Names are kept; a layer of an inner model whose name is taken is called `{model}_{layer}`. The model
-    given is untouched, and returned as it is if there is nothing to do. A Sequential model counts as functional.
+    A layer that is called several times becomes one per call, each with the weights of all. Names are kept; a
+    layer of an inner model whose name is taken is called `{model}_{layer}`, that of a second call `{layer}_2`.
+    The model given is untouched, and returned as it is if there is nothing to do. A Sequential model counts as
+    functional. Without `translate` a bare operation is refused.
 
     Raises:
-        UnsupportedLayerError: for a layer or inner model that is called several times, an inner model that
-            is not functional or casts its input to integers, and what `view` refuses.
+        UnsupportedLayerError: for an inner model that is not functional or casts its input to integers, and
+            for what `view` refuses.
     """
     outer = _functional(model)
-    if all(isinstance(op, keras.layers.Layer) and not isinstance(op, keras.Model) for op in outer.operations):
+    if all(_is_plain(operation, outer) for operation in outer.operations):
         return outer
     inputs = _fresh_inputs(outer)
-    outputs = _Unfolding(translate, {operation.name for operation in outer.operations}).run(outer, inputs)
-    history = [tensor._keras_history.operation.name for tensor in outer.outputs]
-    for index, name in enumerate(history):
-        if name not in history[:index]:  # an inner model may give several outputs, and a name is given once
-            outputs[index] = named(outputs[index], name)
+    unfolding = _Unfolding(translate or _refused, {operation.name for operation in outer.operations})
+    outputs = unfolding.run(outer, inputs)
+    makers = [tensor._keras_history.operation for tensor in outer.outputs]
+    for index, maker in enumerate(makers):
+        # An inner model may give several outputs, a layer may be called for each: a name is given once.
+        if maker not in makers[:index] and maker.name not in unfolding.made:
+            outputs[index] = named(outputs[index], maker.name)
     return _model(inputs, outputs, model.name)
 
 
@@ -166,6 +170,16 @@ def named(tensor: Any, name: str) -> Any:
     if layer.name == name:
         return tensor
     return keras.layers.Activation("linear", name=name, dtype=layer.dtype_policy)(tensor)
+
+
+def _is_plain(operation: Any, graph: Any) -> bool:
+    layer = isinstance(operation, keras.layers.Layer) and not isinstance(operation, keras.Model)
+    return layer and _calls(operation, graph) == 1
+
+
+def _calls(operation: Any, graph: Any) -> int:
+    """How often a model calls one of its operations."""
+    return sum(node.operation is operation for nodes in graph._nodes_by_depth.values() for node in nodes)
 
 
 def _functional(model: Any) -> Any:
@@ -186,6 +200,7 @@ class _Unfolding:
         self.translate = translate
         self.names = names
         self.seen: set[int] = set()
+        self.made: set[str] = set()
 
     def run(self, function: Any, inputs: list[Any], *, prefix: str = "") -> list[Any]:
         """Copy `function`'s graph onto `inputs`; return its outputs. A name that is taken gets the prefix."""
@@ -194,33 +209,44 @@ class _Unfolding:
         nodes = [node for depth in depths for node in function._nodes_by_depth[depth] if not node.is_input]
         for node in nodes:
             arguments, _ = node.arguments.fill_in(tensors)
-            calls = [other for other in nodes if other.operation is node.operation]
-            built = self._build(node.operation, calls, arguments, prefix)
+            built = self._build(node, arguments, prefix)
             tensors.update((id(old), new) for old, new in zip(node.output_tensors, built, strict=True))
         return [tensors[id(output)] for output in function.outputs]
 
-    def _build(self, operation: Any, calls: list[Any], arguments: Any, prefix: str) -> list[Any]:
-        if not isinstance(operation, keras.layers.Layer):
-            return [self.translate(operation, self._name(operation.name, prefix), *arguments)]
-        if id(operation) in self.seen:
-            raise UnsupportedLayerError(
-                f"{operation.name} is called by several models; give each call a layer of its own"
-            )
+    def _build(self, node: Any, arguments: Any, prefix: str) -> list[Any]:
+        operation = node.operation
+        again = id(operation) in self.seen
         self.seen.add(id(operation))
-        if not isinstance(operation, keras.Model):
-            _check_plain_call(operation, calls)
-            copy = copy_layer(operation, name=self._name(operation.name, prefix))
-            output = copy(*arguments)
-            copy_weights(operation, copy)
-            return [output]
-        _check_one_call(operation, calls)
-        inner, inputs = _functional(operation), calls[0].input_tensors
+        if isinstance(operation, keras.Model):
+            return self._inner(node, arguments, again)
+        name = self._spare(operation.name) if again and not prefix else self._name(operation.name, prefix)
+        self.made.add(name)
+        if not isinstance(operation, keras.layers.Layer):
+            return [self.translate(operation, name, *arguments)]
+        _check_plain_call(operation, node)
+        copy = copy_layer(operation, name=name)
+        output = copy(*arguments)
+        copy_weights(operation, copy)
+        return [output]
+
+    def _inner(self, node: Any, arguments: Any, again: bool) -> list[Any]:
+        model = node.operation
+        inner = _functional(model)
         if any(
             keras.backend.is_int_dtype(own.dtype) and own.dtype != given.dtype
-            for own, given in zip(inner.inputs, inputs, strict=True)
+            for own, given in zip(inner.inputs, node.input_tensors, strict=True)
         ):
-            raise UnsupportedLayerError(f"{operation.name} casts its input to integers; give it a float keras.Input")
-        return self.run(inner, keras.tree.flatten(arguments[0]), prefix=operation.name)
+            raise UnsupportedLayerError(f"{model.name} casts its input to integers; give it a float keras.Input")
+        prefix = self._spare(model.name) if again else model.name
+        return self.run(inner, keras.tree.flatten(arguments[0]), prefix=prefix)
+
+    def _spare(self, name: str) -> str:
+        """The name with the first number from 2 that nobody has."""
+        count = 2
+        while f"{name}_{count}" in self.names:
+            count += 1
+        self.names.add(f"{name}_{count}")
+        return f"{name}_{count}"
 
     def _name(self, name: str, prefix: str) -> str:
         """The name itself in the outer model, where all are reserved; inside, one that nobody has."""
@@ -249,3 +275,30 @@ def copy_weights(source: Any, target: Any) -> None:
 def call(layer: Any, *inputs: Any) -> Any:
     """Call a layer on one tensor, or on the list of several."""
     return layer(inputs[0] if len(inputs) == 1 else list(inputs))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one layer: the calls it reads, by their places in `walk`, the shape it gives, whether it is returned."""
+
+    layer: Any
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+    returned: bool
+
+
+def walk(model: Any) -> tuple[Call, ...]:
+    """Every call of a functional or Sequential model, each behind those it reads; a layer once per call."""
+    graph = _functional(model)
+    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+    places = {id(node): place for place, node in enumerate(nodes)}
+
+    def place(tensor: Any) -> int:
+        history = tensor._keras_history
+        return places[id(history.operation._inbound_nodes[history.node_index])]
+
+    returned = {place(tensor) for tensor in graph.outputs}
+    return tuple(
+        Call(node.operation, tuple(map(place, node.input_tensors)), tuple(node.output_tensors[0].shape), at in returned)
+        for at, node in enumerate(nodes)
+    )

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mobile_seg.errors import UsageError
+from mobile_seg.errors import UsageError, choose
 
 FUSION_EPSILON = 1e-4
 """Keeps the division safe when every weight is zero (EfficientDet, arXiv:1911.09070, sec. 3.3)."""
@@ -93,6 +93,47 @@ class SpaceToDepth(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Keras configuration."""
         return {**super().get_config(), "block_size": self.block_size}
+
+
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class Resize(keras.layers.Layer):
+    """Resize to a fixed size, half-pixel centres: one resize operation in every runtime.
+
+    Keras' own nearest `UpSampling2D` exports as TILE and RESHAPE, which GPU delegates and NPUs refuse, and takes
+    whole factors only.
+
+    Args:
+        size: (height, width) of the output.
+        interpolation: `nearest` or `bilinear`.
+    """
+
+    data_format = "channels_last"
+
+    def __init__(self, size: tuple[int, int], interpolation: str = "bilinear", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = (int(size[0]), int(size[1]))
+        self.interpolation = choose("interpolation", interpolation, ("nearest", "bilinear"))
+
+    @staticmethod
+    def stands_for(layer: Any) -> bool:
+        """Whether this layer does what `layer` does, a Resize, UpSampling2D or Resizing."""
+        altered = any(
+            getattr(layer, option, False) for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias")
+        )
+        known = layer.interpolation in ("nearest", "bilinear")
+        return known and layer.data_format == "channels_last" and not altered
+
+    def call(self, x: Any) -> Any:
+        """`[N, h, w, C]` → `[N, H, W, C]`."""
+        return ops.image.resize(x, self.size, interpolation=self.interpolation)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """`(N, H, W, C)`."""
+        return (input_shape[0], *self.size, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras configuration."""
+        return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}
 
 
 @keras.saving.register_keras_serializable(package="mobile_seg")

@@ -1,5 +1,6 @@
 """From a quantization-aware model to the graph that is converted: constants only, nothing left to train."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,7 @@ def deploy_graph(model: keras.Model) -> keras.Model:
     graph = view(model)
     shared = _ranges_shared_with_branches(graph)
     factors = _fusion_factors(graph)
+    twins: Counter[bytes] = Counter()
 
     def emit(layer: Any, *inputs: Any) -> Any:
         factor = factors.get(layer.name, 1.0)
@@ -41,7 +43,7 @@ def deploy_graph(model: keras.Model) -> keras.Model:
             return _fixed(layer, layer.name, factor)(*inputs)
         if type(layer) is WeightedSum:
             return _fusion(graph, layer, inputs, factors)
-        output = _baked(layer, inputs, factor) if isinstance(layer, QuantLinear) else _copied(layer, inputs)
+        output = _baked(layer, inputs, factor, twins) if isinstance(layer, QuantLinear) else _copied(layer, inputs)
         owner = shared.get(layer.name)
         return output if owner is None else _fixed(owner, f"{layer.name}_shared_quant")(output)
 
@@ -58,10 +60,14 @@ def _copied(layer: Any, inputs: tuple[Any, ...]) -> Any:
     return output
 
 
-def _baked(layer: Any, inputs: tuple[Any, ...], factor: float) -> Any:
+def _baked(layer: Any, inputs: tuple[Any, ...], factor: float, twins: Counter[bytes]) -> Any:
+    """`twins`: how often each kernel was there before; the converter would make one float constant of them."""
     copy: Any = copy_layer(layer, batch_norm=False, batch_statistics=False, baked=True, use_bias=True)
     output = call(copy, *inputs)
     copy.bake(layer, factor)
+    content = keras.ops.convert_to_numpy(copy.kernel).tobytes()
+    copy.tell_apart(twins[content])
+    twins[content] += 1
     return output
 
 

@@ -14,7 +14,7 @@ from keras import layers
 
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import GraphView, call, copy_layer, copy_weights, made_by, named, plain, rebuild, view
-from mobile_seg.layers import SwitchableAtrousConv2D
+from mobile_seg.layers import Resize, SwitchableAtrousConv2D
 from mobile_seg.quantization.affine import (
     AFFINE_LAYERS,
     IDENTITY,
@@ -185,6 +185,16 @@ def lone_normalization(site: Site, layer: Any, x: Any) -> Any | None:
     return _copied(layer, depthwise(x, IDENTITY, use_bias=False, name=name, dtype=layer.dtype_policy))
 
 
+def resizing(site: Site, layer: Any, x: Any) -> Any | None:
+    """Resizing to a given size is one operation, as upsampling is; cropping or antialiasing with it has no kernel."""
+    if not Resize.stands_for(layer):
+        raise UnsupportedLayerError(
+            f"layer {layer.name} (Resizing) resizes by {layer.interpolation}, or crops, pads or antialiases with it; "
+            "integer kernels resize by nearest or bilinear alone"
+        )
+    return Resize((layer.height, layer.width), layer.interpolation, name=layer.name, dtype=layer.dtype_policy)(x)
+
+
 def switched(site: Site, layer: Any, x: Any, switch: Any) -> Any:
     """Switchable atrous convolution is two convolutions, whose kernels then train apart, blended by the switch."""
     shared, results = {"data_format": "channels_last", "dtype": layer.dtype_policy}, []
@@ -209,6 +219,7 @@ LOWERINGS: dict[type, tuple[Lowering, ...]] = {
     **dict.fromkeys(AFFINE_LAYERS, (image_scaling, constant)),
     layers.BatchNormalization: (lone_normalization,),
     SwitchableAtrousConv2D: (switched,),
+    layers.Resizing: (resizing,),
 }
 """Type of layer → what is tried on it, in order; without an answer the layer is copied."""
 

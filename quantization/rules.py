@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from mobile_seg.graph import GraphView
-from mobile_seg.layers import SpaceToDepth, WeightedSum
+from mobile_seg.layers import Resize, SpaceToDepth, WeightedSum
 from mobile_seg.quantization.linear_layers import TWINS
 
 LINEAR_LAYERS = tuple(TWINS)
@@ -25,7 +25,8 @@ COPYING_LAYERS = (
     keras.layers.GaussianNoise,
     SpaceToDepth,
 )
-AVERAGING_LAYERS = (keras.layers.AveragePooling2D, keras.layers.UpSampling2D)
+RESIZING_LAYERS = (keras.layers.UpSampling2D, Resize)
+AVERAGING_LAYERS = (keras.layers.AveragePooling2D, *RESIZING_LAYERS)
 FUSED_ACTIVATIONS = ("relu", "relu6")
 FIXED_RANGES = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 """Activation → the range that its kernel's output scale covers; the upper end is one step less."""
@@ -61,7 +62,7 @@ def copied(graph: GraphView, name: str) -> Placement | None:
 
 
 def averaged(graph: GraphView, name: str) -> Placement | None:
-    """Average-pool and bilinear upsampling keep their input's range, and their kernels round to it again."""
+    """Average-pool and bilinear resizing keep their input's range, and their kernels round to it again."""
     return Placement.FOLLOW if is_averaging(graph.layers[name]) else None
 
 
@@ -150,7 +151,7 @@ def is_pass_through(layer: Any) -> bool:
 
 def is_averaging(layer: Any) -> bool:
     """Whether the layer mixes neighbours, so that its values leave their grid; from one pixel nothing is mixed."""
-    if type(layer) is keras.layers.UpSampling2D:
+    if type(layer) in RESIZING_LAYERS:
         return layer.interpolation != "nearest" and tuple(layer.input.shape[1:3]) != (1, 1)
     return type(layer) is keras.layers.AveragePooling2D
 

@@ -29,7 +29,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     layers.Conv2DTranspose: ("filters", "output_padding", *_CONV),
     layers.Dense: ("units", "use_bias"),
     layers.DepthwiseConv2D: ("depth_multiplier", *_CONV),
-    layers.Dropout: ("rate",),
+    layers.Dropout: ("rate", "noise_shape"),
     layers.Flatten: ("data_format",),
     layers.GlobalAveragePooling2D: ("data_format", "keepdims"),
     layers.MaxPooling2D: _POOL,

@@ -1,6 +1,7 @@
 """What a TFLite graph consists of, and how much of it XNNPACK takes."""
 
 import dataclasses
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ class GraphFacts:
     `float_ops` counts the operators with any floating-point input or output tensor, 0 for a graph that
     is int8 throughout. `quantize_ops` counts QUANTIZE and DEQUANTIZE. `partitions` is the number of
     DELEGATE nodes that XNNPACK makes of the main subgraph in this runtime, `delegated_ops` the number
-    of operators inside them. `size_bytes` is the file's, metadata included.
+    of operators inside them. `size_bytes` is the file's, metadata included. `macs` are the multiply-adds of
+    convolutions and fully connected layers for one run, as the papers count.
     """
 
     ops: tuple[tuple[str, int], ...]
@@ -42,6 +44,7 @@ class GraphFacts:
     partitions: int
     delegated_ops: int
     size_bytes: int
+    macs: int
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
 
@@ -70,6 +73,7 @@ def inspect_tflite(path_or_bytes: str | os.PathLike[str] | bytes) -> GraphFacts:
         partitions=partitions,
         delegated_ops=delegated,
         size_bytes=len(content),
+        macs=sum(_macs(model, graph, operator) for graph in model.subgraphs for operator in graph.operators or ()),
         inputs=tuple(_tensor_facts(main.tensors[index]) for index in main.inputs),
         outputs=tuple(_tensor_facts(main.tensors[index]) for index in main.outputs),
     )
@@ -112,6 +116,24 @@ def _operators(model: Any) -> Iterator[tuple[str, set[str]]]:
         for operator in graph.operators or ():
             used = [index for group in (operator.inputs, operator.outputs) if group is not None for index in group]
             yield names[operator.opcodeIndex], {dtypes[graph.tensors[index].type] for index in used if index >= 0}
+
+
+def _macs(model: Any, graph: Any, operator: Any) -> int:
+    """Numbers put out times weights behind each (of a transposed convolution: numbers taken in)."""
+    builtin = _schema().BuiltinOperator
+    code = model.operatorCodes[operator.opcodeIndex]
+    kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+
+    def size(tensor: int) -> int:
+        return math.prod(int(side) for side in _listed(graph.tensors[tensor].shape))
+
+    if kind == builtin.TRANSPOSE_CONV:  # inputs: shape, weights [O, h, w, I], data
+        return size(operator.inputs[2]) * size(operator.inputs[1]) // int(graph.tensors[operator.inputs[1]].shape[3])
+    if kind in (builtin.CONV_2D, builtin.FULLY_CONNECTED):  # weights [O, h, w, I] or [O, I]
+        return size(operator.outputs[0]) * size(operator.inputs[1]) // int(graph.tensors[operator.inputs[1]].shape[0])
+    if kind == builtin.DEPTHWISE_CONV_2D:  # weights [1, h, w, O]
+        return size(operator.outputs[0]) * size(operator.inputs[1]) // int(graph.tensors[operator.inputs[1]].shape[3])
+    return 0
 
 
 def _tensor_facts(tensor: Any) -> TensorFacts:

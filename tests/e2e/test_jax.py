@@ -1,4 +1,4 @@
-"""Train on JAX, export with TensorFlow: the whole chain over two processes."""
+"""Train on JAX, with quantization in the loop too, and export with TensorFlow."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ def test_trained_on_jax_exported_with_tensorflow(toy: Path, tmp_path: Path) -> N
     folder = tmp_path / "run"
 
     words = ("quantize", folder / "model_float.keras", "--data", toy, "--qat-steps", 2, "--batch", 2)
-    quantized = mobile_seg(*words, environment=tensorflow)
+    quantized = mobile_seg(*words, environment=jax)
     assert quantized.code == 0, quantized.err
 
     # After so few steps the classes are nearly tied: the parity gate is for networks that have learnt something.

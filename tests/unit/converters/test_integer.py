@@ -230,3 +230,27 @@ def test_every_shape_in_the_file_is_known() -> None:
 
 def _learns(layer: Any) -> bool:
     return isinstance(layer, FakeQuant) and layer.observes
+
+
+def test_constants_that_are_alike_are_stored_once() -> None:
+    def kernels(alike: bool) -> int:
+        made, _ = _converted(lambda x: shared_twice(x, alike=alike))
+        assert {tensor.type for tensor in made.subgraphs[0].tensors} == {
+            schema.TensorType.INT8,
+            schema.TensorType.INT32,
+        }
+        return sum(buffer.data is not None and len(buffer.data) == 3 * 3 * 4 * 4 for buffer in made.buffers)
+
+    assert (kernels(alike=True), kernels(alike=False)) == (1, 2)
+
+
+def shared_twice(x: Any, *, alike: bool) -> Any:
+    """One 3x3 convolution called twice, or two."""
+    first = layers.Conv2D(4, 3, padding="same", name="first")
+    x = first(layers.Conv2D(4, 1, name="entry")(x))
+    return (first if alike else layers.Conv2D(4, 3, padding="same", name="second"))(layers.MaxPooling2D()(x))
+
+
+def test_tensors_are_named_by_their_own_layer() -> None:
+    model, _ = _converted(lambda x: layers.ReLU(name="clamp")(layers.BatchNormalization()(layers.Conv2D(4, 1)(x))))
+    assert not any(b";" in tensor.name for tensor in model.subgraphs[0].tensors)

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import keras
 import pytest
+from keras import layers
 from unit.verify import tiny
 
+from mobile_seg.converters.tflite import convert_graph
 from mobile_seg.errors import ArtifactError
 from mobile_seg.profiling.static import TensorFacts, inspect_tflite
 
@@ -47,6 +50,16 @@ def test_an_operator_that_xnnpack_leaves_splits_the_graph() -> None:
     assert operators["RESIZE_NEAREST_NEIGHBOR"] == 1
     assert facts.partitions == 2
     assert facts.delegated_ops == sum(operators.values()) - 1
+
+
+def test_multiply_adds_are_counted_from_the_operations() -> None:
+    image = keras.Input((8, 10, 3), name="image")
+    x = layers.Conv2D(4, 3, strides=2, padding="same")(image)  # 3*3*3*4 weights, 4x5 pixels: 2160
+    x = layers.DepthwiseConv2D(3, padding="same")(x)  # 3*3*4, 4x5 pixels: 720
+    x = layers.Conv2DTranspose(5, 2, strides=2)(x)  # 2*2*4*5 from each of 4x5 pixels: 1600
+    x = layers.Dense(6)(layers.GlobalAveragePooling2D()(x))  # 30
+    content = convert_graph(keras.Model(image, x), precision="float32", io="float").content
+    assert inspect_tflite(content).macs == 2160 + 720 + 1600 + 30
 
 
 def test_the_manifest_changes_nothing_but_the_size() -> None:

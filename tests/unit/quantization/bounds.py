@@ -46,7 +46,7 @@ from mobile_seg.quantization.arithmetic import QuantAdd, QuantMultiply, QuantSub
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
-from mobile_seg.quantization.rules import is_averaging, is_fused_activation, is_pass_through
+from mobile_seg.quantization.rules import RESIZING_LAYERS, is_averaging, is_fused_activation, is_pass_through
 from mobile_seg.quantization.settle import quantizer_of
 
 FLOAT32 = 2e-6
@@ -121,7 +121,7 @@ class _Walk:
             return SLOPES[kind] * errors[0], False
         if isinstance(layer, layers.AveragePooling2D):
             return errors[0], self._bits(name) == 8 and not errors[0]
-        known = (layers.GlobalAveragePooling2D, layers.UpSampling2D)
+        known = (layers.GlobalAveragePooling2D, *RESIZING_LAYERS)
         assert isinstance(layer, known), f"no bound for {type(layer).__name__}"
         return errors[0], False
 
@@ -137,7 +137,7 @@ class _Walk:
                 own += self._gain(layer) * (self.reach[sources[0]] + self.error[sources[0]]) / 127
         if isinstance(layer, QuantHardSwish):
             own += 2 * _step(behind)
-        if isinstance(layer, layers.UpSampling2D):
+        if isinstance(layer, RESIZING_LAYERS):
             own += 4 * 255 / 2048 * _step(behind)
         if self._bits(name) == 16:
             own += _shift(layer) * 2 * largest
@@ -209,7 +209,7 @@ class _Walk:
 
 def _shift(layer: Any) -> float:
     """By how many pixels a resize of 16 bits may miss, whose ratio of sizes has 10 fractional bits."""
-    if not isinstance(layer, layers.UpSampling2D):
+    if not isinstance(layer, RESIZING_LAYERS):
         return 0.0
     sizes = zip(layer.input.shape[1:3], layer.output.shape[1:3], strict=True)
     return sum(out * abs(1024 * before / out - round(1024 * before / out)) / 1024 for before, out in sizes)

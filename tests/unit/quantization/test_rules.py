@@ -8,7 +8,7 @@ from keras import layers
 from unit.quantization.nets import Body, net
 
 from mobile_seg.graph import view
-from mobile_seg.layers import SpaceToDepth
+from mobile_seg.layers import Resize, SpaceToDepth
 from mobile_seg.quantization import rules
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.rewrite import insert_quantizers
@@ -47,6 +47,7 @@ def test_input_values() -> None:
     "layer",
     [
         layers.UpSampling2D(2),
+        Resize((5, 7), "nearest"),
         layers.MaxPooling2D(2),
         SpaceToDepth(2),
         layers.SpatialDropout2D(0.1),
@@ -65,7 +66,7 @@ def test_copied(layer: Any) -> None:
 
 def test_every_copying_layer_is_tried_above() -> None:
     tried = next(mark for mark in test_copied.pytestmark if mark.name == "parametrize").args[1]
-    assert {type(layer) for layer in tried} == {*rules.COPYING_LAYERS, layers.Activation, layers.UpSampling2D}
+    assert {type(layer) for layer in tried} == {*rules.COPYING_LAYERS, layers.Activation, *rules.RESIZING_LAYERS}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def test_every_copying_layer_is_tried_above() -> None:
     [
         (layers.AveragePooling2D(2, name="mix"), "away"),
         (layers.UpSampling2D(2, interpolation="bilinear", name="mix"), "up"),
+        (Resize((5, 7), name="mix"), "up"),
     ],
 )
 def test_averaged(layer: Any, ties: str) -> None:

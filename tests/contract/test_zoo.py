@@ -1,0 +1,188 @@
+"""Every network under every head through the whole chain: built, trained a little, saved, quantized, exported.
+
+Small inputs, few classes and small rates; every layer, connection and rewrite is the real one.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from unit.quantization import nets
+
+import mobile_seg
+from mobile_seg.converters.tflite import convert_graph
+from mobile_seg.keras_file import save_model
+from mobile_seg.models.cost import count
+from mobile_seg.models.entry import Entry
+from mobile_seg.models.registry import ENTRIES, build
+from mobile_seg.profiling.static import GraphFacts, inspect_tflite
+from mobile_seg.quantization.linear import QuantLinear
+from mobile_seg.quantization.settle import settle
+from mobile_seg.verify.keras_runner import load_keras
+
+CLASSES = 5
+FAST = ("mobile_spinenet_s49_minus", "deeplabv3")
+"""Of all networks this one runs with the fast tests."""
+
+FOREIGN = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "TILE", "TRANSPOSE", "GATHER", "GATHER_ND")
+"""Operations that part a graph on phones; none of ours needs them."""
+
+SMALL_RATES = {"deeplabv3": (1, 2), "deeplabv3plus": (1, 2), "panoptic": (1, 2)}
+"""Heads whose rates would reach past a small image."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and a head."""
+
+    entry: Entry
+    head: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """A small input, wider than high where that is no larger than 128."""
+        side = max(64, self.entry.input_multiple)
+        return (side, side)
+
+    def build(self, **options: Any) -> keras.Model:
+        """The network at that size."""
+        if self.head in SMALL_RATES:
+            options["aspp_rates"] = SMALL_RATES[self.head]
+        return build(self.entry.name, input_size=self.size, classes=CLASSES, head=self.head, **options)
+
+
+CASES = [
+    pytest.param(
+        Case(entry, head),
+        marks=() if (entry.name, head) == FAST else pytest.mark.slow,
+        id=f"{entry.name}-{head}",
+    )
+    for entry in ENTRIES
+    for head in entry.heads
+]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    """A network and a head."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def float_model(case: Case) -> keras.Model:
+    """The network with normalization that training could have left: the statistics are those of its activations.
+
+    Blocks add little to what they pass on, as in trained networks. Random ones that do not are chaotic: one
+    byte of the image, changed by one, moves every logit.
+    """
+    keras.utils.set_random_seed(0)
+    model = case.build(bn_momentum=0.0)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            share = 0.1 if re.search(r"_(project|widen|second)_bn$", layer.name) else 1.0
+            layer.gamma.assign(share * rng.uniform(0.5, 1.5, layer.gamma.shape))
+            layer.beta.assign(share * rng.normal(0.0, 0.3, layer.gamma.shape))
+    model(nets.images(4, case.size).astype(np.float32), training=True)  # momentum 0: takes this batch's statistics
+    return model
+
+
+@pytest.fixture(scope="module")
+def quantized_model(float_model: keras.Model) -> keras.Model:
+    """The network quantized after training: ranges from images, biases on their grid."""
+    model = nets.calibrated(float_model)
+    settle(model)
+    return model
+
+
+def outputs(model: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
+    """All outputs of a Keras model on a batch of bytes."""
+    found = model(pixels.astype(np.float32), training=False)
+    return [np.asarray(one) for one in (found if isinstance(found, (list, tuple)) else [found])]
+
+
+def test_outputs_are_finite_and_depend_on_the_image(case: Case, float_model: keras.Model) -> None:
+    for made in outputs(float_model, nets.images(2, case.size)):
+        assert np.isfinite(made).all()
+        assert np.abs(made[0] - made[1]).max() > 0.01 * np.abs(made).max()
+
+
+def test_saved_models_are_the_same_to_the_bit(
+    case: Case, float_model: keras.Model, quantized_model: keras.Model, tmp_path: Path
+) -> None:
+    pixels = nets.images(2, case.size)
+    for name, model in (("float", float_model), ("qat", quantized_model)):
+        manifest = nets.manifest_of(keras.Model(model.input, model.outputs[0]))
+        loaded = load_keras(save_model(model, tmp_path / f"{name}.keras", manifest))
+        for one, other in zip(outputs(loaded, pixels), outputs(model, pixels), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+
+
+def test_every_convolution_is_quantized(float_model: keras.Model, quantized_model: keras.Model) -> None:
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+    expected = {layer.name for layer in float_model.layers if isinstance(layer, kinds)}
+    quantized = {layer.name for layer in quantized_model.layers if isinstance(layer, QuantLinear)}
+    assert expected <= quantized
+
+
+def check_operations(facts: GraphFacts) -> None:
+    """Nothing that a phone's delegate would part the graph at for no need."""
+    names = {name for name, _ in facts.ops}
+    assert names.isdisjoint(FOREIGN)
+    assert not any(name.startswith("Flex") for name in names)
+
+
+def test_the_float_file_follows_its_model(case: Case, float_model: keras.Model) -> None:
+    content = convert_graph(float_model, precision="float32", io="float").content
+    facts = inspect_tflite(content)
+    check_operations(facts)
+    assert facts.macs == count(float_model).macs, "counted from the file's operations and from the layers"
+    pixels = nets.images(2, case.size)
+    for (made, _), expected in zip(
+        nets.run(content, pixels.astype(np.float32)), outputs(float_model, pixels), strict=True
+    ):
+        # float32 sums in another order.
+        np.testing.assert_allclose(made, expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_the_int8_file_follows_its_quantized_model(case: Case, quantized_model: keras.Model) -> None:
+    content = mobile_seg.to_tflite(quantized_model, io="uint8")
+    facts = inspect_tflite(content)
+    check_operations(facts)
+    assert facts.float_ops == 0
+    pixels = nets.images(2, case.size)
+    for (made, (scale, zero)), expected in zip(
+        nets.run(content, pixels), outputs(quantized_model, pixels), strict=True
+    ):
+        steps = np.abs(made.astype(np.float64) - zero - expected / scale)
+        assert (steps <= 2.01).mean() >= 0.99, f"{steps.max():.0f} steps"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantized", [False, True], ids=["float", "qat"])
+def test_a_few_steps_lower_the_loss(case: Case, quantized: bool) -> None:
+    keras.utils.set_random_seed(0)
+    model = case.build()
+    if quantized:
+        model = nets.calibrated(model)
+    pixels = nets.images(2, case.size)
+    targets = [np.tanh(one[..., :1] * 0 + np.linspace(-1, 1, one.shape[-1])) for one in outputs(model, pixels)]
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.01, momentum=0.9),
+        loss=["mse"] * len(targets),
+        run_eagerly=True,  # tracing the graph would take longer than the steps
+        jit_compile=False,
+    )
+
+    def step() -> float:
+        found = model.train_on_batch(pixels.astype(np.float32), targets)
+        return float(found[0] if isinstance(found, (list, tuple)) else found)
+
+    losses = [step() for _ in range(4)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
