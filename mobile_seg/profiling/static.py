@@ -34,7 +34,7 @@ class GraphFacts:
     `float_ops` counts the operators with any floating-point input or output tensor, 0 for a graph that
     is int8 throughout. `quantize_ops` counts QUANTIZE and DEQUANTIZE. `partitions` is the number of
     DELEGATE nodes that XNNPACK makes of the main subgraph in this runtime, `delegated_ops` the number
-    of operators inside them. `size_bytes` is the file's, metadata included. `macs` are the multiply-adds of
+    of operators inside them, `left_ops` those that it leaves, as (operator name, count). `size_bytes` is the file's, metadata included. `macs` are the multiply-adds of
     convolutions and fully connected layers for one run, as the papers count.
     """
 
@@ -43,14 +43,15 @@ class GraphFacts:
     quantize_ops: int
     partitions: int
     delegated_ops: int
+    left_ops: tuple[tuple[str, int], ...]
     size_bytes: int
     macs: int
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `ops` becomes a mapping."""
-        return dataclasses.asdict(self) | {"ops": dict(self.ops)}
+        """Return plain values for JSON; `ops` and `left_ops` become mappings."""
+        return dataclasses.asdict(self) | {"ops": dict(self.ops), "left_ops": dict(self.left_ops)}
 
 
 def inspect_tflite(path_or_bytes: str | os.PathLike[str] | bytes) -> GraphFacts:
@@ -62,7 +63,7 @@ def inspect_tflite(path_or_bytes: str | os.PathLike[str] | bytes) -> GraphFacts:
     """
     name, content = _read(path_or_bytes)
     # First: the runtime verifies the flatbuffer, which the generated reader below does not.
-    partitions, delegated = _partitions(load_interpreter(content, name=name))
+    partitions, delegated, left = _partitions(load_interpreter(content, name=name))
     model = _schema().ModelT.InitFromPackedBuf(content, 0)
     operators = list(_operators(model))
     main = model.subgraphs[0]
@@ -72,6 +73,7 @@ def inspect_tflite(path_or_bytes: str | os.PathLike[str] | bytes) -> GraphFacts:
         quantize_ops=sum(op in ("QUANTIZE", "DEQUANTIZE") for op, _ in operators),
         partitions=partitions,
         delegated_ops=delegated,
+        left_ops=left,
         size_bytes=len(content),
         macs=sum(_macs(model, graph, operator) for graph in model.subgraphs for operator in graph.operators or ()),
         inputs=tuple(_tensor_facts(main.tensors[index]) for index in main.inputs),
@@ -156,8 +158,8 @@ def _listed(values: Any) -> list[Any]:
     return [] if values is None else list(values)
 
 
-def _partitions(interpreter: Any) -> tuple[int, int]:
-    """Count DELEGATE nodes, and the operators they replace.
+def _partitions(interpreter: Any) -> tuple[int, int, tuple[tuple[str, int], ...]]:
+    """Count DELEGATE nodes, the operators they replace, and the others by name.
 
     The runtime keeps replaced operators in its list. Those inside a node are the ones that its outputs
     depend on, walking back until its inputs.
@@ -180,4 +182,5 @@ def _partitions(interpreter: Any) -> tuple[int, int]:
             if tensor in producers:
                 replaced.add(producers[tensor])
                 pending.extend(inputs_of[producers[tensor]])
-    return len(delegates), len(replaced)
+    left = Counter(node["op_name"] for node in nodes if node["op_name"] != "DELEGATE" and node["index"] not in replaced)
+    return len(delegates), len(replaced), tuple(left.most_common())

@@ -50,6 +50,7 @@ def test_an_operator_that_xnnpack_leaves_splits_the_graph() -> None:
     assert operators["RESIZE_NEAREST_NEIGHBOR"] == 1
     assert facts.partitions == 2
     assert facts.delegated_ops == sum(operators.values()) - 1
+    assert facts.left_ops == (("RESIZE_NEAREST_NEIGHBOR", 1),)
 
 
 def test_multiply_adds_are_counted_from_the_operations() -> None:
