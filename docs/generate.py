@@ -2,6 +2,7 @@
 
 .venv/bin/python docs/generate.py  # rewrite the pages
 .venv/bin/python docs/generate.py --check   # exit 1 if one is not what the code says
+.venv/bin/python docs/generate.py --count   # first count and draw the networks anew, in minutes
 """
 
 import argparse
@@ -11,8 +12,11 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
+from mobile_seg.cli.terminal import Progress
 from mobile_seg.converters.kernels import KERNELS, PRESCRIBED_SCALES, Kind
-from mobile_seg.files import write_text
+from mobile_seg.files import write_json, write_text
+from mobile_seg.models import counts
+from mobile_seg.models.registry import find
 from mobile_seg.quantization import limits, lower, rules
 from mobile_seg.quantization.scheme import SCHEMES
 
@@ -61,15 +65,60 @@ Prescribed output scales: {_prescribed()}.
 """
 
 
-PAGES: dict[str, Callable[[], str]] = {"quantization_rules.md": quantization_rules}
+def networks() -> str:
+    """docs/networks.md."""
+    return f"""# The networks
+
+Made by `docs/generate.py` from the record that `docs/generate.py --count` writes, next to what the papers state.
+`mobile-seg models NAME` draws any of these, at any size and with any of its heads.
+
+Parameters are weights, biases, and scale and shift of batch normalization; multiply-adds are those of convolutions
+and dense layers on one image. An option with + or - is switched on or off against the network's default.
+
+{"".join(_paper(*item) for item in counts.PAPERS.items())}
+## What they look like
+
+Rows are strides, finest on top; blocks stand in the order of computing.
+
+{"".join(f"![{name}](images/networks/{name}.svg)" + chr(10) * 2 for name in GALLERY).rstrip()}
+"""
+
+
+GALLERY = (
+    "mobile_spinenet_s49_minus",
+    "spinenet_49",
+    "eff_spinenet_d0",
+    "swidernet_1_1_1",
+    "auto_deeplab_s",
+    "mobilenet_v3_large",
+)
+"""The networks of docs/images/networks."""
+
+
+def picture(name: str) -> str:
+    """The SVG of a network in its paper's setting."""
+    from mobile_seg.models.structure import structure
+    from mobile_seg.report.network_picture import draw, facts, svg
+
+    entry = find(name)
+    shown = counts.setting(entry)
+    network = structure(counts.build_setting(entry, shown))
+    setting = f"{shown.head} head", f"{shown.classes} classes", counts.in_short(shown.options)
+    return svg(draw(network, title=name, facts=facts(network, *setting)))
+
+
+PAGES: dict[str, Callable[[], str]] = {"quantization_rules.md": quantization_rules, "networks.md": networks}
 
 
 def main() -> int:
     """Write the pages, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is out of date")
-    check = parser.parse_args().check
-    stale = []
+    parser.add_argument("--count", action="store_true", help="count and draw the networks anew")
+    args = parser.parse_args()
+    if args.count:
+        count()
+    check, stale = args.check, []
     for name, made in PAGES.items():
         path, text = DOCS / name, made()
         if check and (not path.is_file() or path.read_text(encoding="utf-8") != text):
@@ -81,7 +130,58 @@ def main() -> int:
     return bool(stale)
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+def count() -> None:
+    """Write the record of the networks' counts, and their pictures."""
+    rows = list(counts.rows())
+    record = []
+    with Progress() as progress:
+        for done, (entry, published) in enumerate(rows, 1):
+            record.append(counts.measure(entry, published))
+            progress(done, len(rows), "counting networks")
+    write_json(counts.RECORD, record)
+    for name in GALLERY:
+        write_text(DOCS / "images" / "networks" / f"{name}.svg", picture(name))
+
+
+def _paper(paper: str, title: str) -> str:
+    rows = [counted for counted in counts.recorded() if counted.entry.paper == paper]
+    link = f"[{paper}](https://arxiv.org/abs/{paper[6:]})" if paper.startswith("arXiv:") else paper
+    head = (
+        "network",
+        "head",
+        "input",
+        "classes",
+        "parameters",
+        "paper",
+        "off",
+        "multiply-adds",
+        "paper",
+        "off",
+        "source",
+    )
+    reasons = dict.fromkeys(row.published.reason for row in rows if row.published.reason)
+    numbers = {reason: number for number, reason in enumerate(reasons, 1)}
+    notes = "".join(f"{number}. {reason}\n" for reason, number in numbers.items())
+    table = _table(head, (_network(row, numbers.get(row.published.reason)) for row in rows))
+    return f"## {title} ({link})\n\n{table}\n\n{notes}{chr(10) if notes else ''}"
+
+
+def _network(row: counts.Counted, note: int | None) -> Iterable[object]:
+    published = row.published
+    height, width = published.input_size
+    yield f"`{row.entry.name}` {counts.in_short(published.options)}".rstrip()
+    yield from (published.head, f"{height}x{width}", published.classes)
+    yield from _beside(row.params, published.params, 1e6, "M")
+    yield from _beside(row.macs, published.macs, 1e9, "G")
+    yield f"{published.source or '–'}{f' ({note})' if note else ''}"
+
+
+def _beside(ours: int, paper: float | None, scale: float, unit: str) -> tuple[str, str, str]:
+    own = f"{ours / scale:.2f} {unit}"
+    return (own, "", "") if paper is None else (own, f"{paper / scale:g} {unit}", f"{ours / paper - 1:+.1%}")
+
+
+def _table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 

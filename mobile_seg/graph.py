@@ -47,15 +47,15 @@ def view(model: keras.Model) -> GraphView:
     inputs: dict[str, tuple[str, ...]] = {}
     layers: dict[str, Any] = {}
     consumers: dict[str, list[str]] = {operation.name: [] for operation in model.operations}
-    used = [node for depth in model._nodes_by_depth.values() for node in depth]
+    used = nodes(model)
     for operation in model.operations:
-        nodes = [node for node in used if node.operation is operation]
-        _check_plain_call(operation, nodes[0])
-        if len(nodes) != 1:
+        calls = [node for node in used if node.operation is operation]
+        _check_plain_call(operation, calls[0])
+        if len(calls) != 1:
             raise UnsupportedLayerError(
-                f"layer {operation.name} is called {len(nodes)} times; give each call a layer of its own"
+                f"layer {operation.name} is called {len(calls)} times; give each call a layer of its own"
             )
-        sources = tuple(tensor._keras_history.operation.name for tensor in nodes[0].input_tensors)
+        sources = tuple(tensor._keras_history.operation.name for tensor in calls[0].input_tensors)
         inputs[operation.name] = sources
         layers[operation.name] = operation
         for source in sources:
@@ -159,9 +159,9 @@ def plain(model: keras.Model, translate: Translate | None = None) -> keras.Model
 
 def made_by(tensor: Any) -> tuple[Any, Any]:
     """The layer that made a symbolic tensor, and the tensor (or list of several) that it was called on."""
-    history = tensor._keras_history
-    sources = history.operation._inbound_nodes[history.node_index].input_tensors
-    return history.operation, sources[0] if len(sources) == 1 else list(sources)
+    node = node_of(tensor)
+    sources = node.input_tensors
+    return node.operation, sources[0] if len(sources) == 1 else list(sources)
 
 
 def named(tensor: Any, name: str) -> Any:
@@ -179,7 +179,7 @@ def _is_plain(operation: Any, graph: Any) -> bool:
 
 def _calls(operation: Any, graph: Any) -> int:
     """How often a model calls one of its operations."""
-    return sum(node.operation is operation for nodes in graph._nodes_by_depth.values() for node in nodes)
+    return sum(node.operation is operation for node in nodes(graph))
 
 
 def _functional(model: Any) -> Any:
@@ -205,9 +205,7 @@ class _Unfolding:
     def run(self, function: Any, inputs: list[Any], *, prefix: str = "") -> list[Any]:
         """Copy `function`'s graph onto `inputs`; return its outputs. A name that is taken gets the prefix."""
         tensors = {id(old): new for old, new in zip(function.inputs, inputs, strict=True)}
-        depths = sorted(function._nodes_by_depth, reverse=True)
-        nodes = [node for depth in depths for node in function._nodes_by_depth[depth] if not node.is_input]
-        for node in nodes:
+        for node in (node for node in nodes(function) if not node.is_input):
             arguments, _ = node.arguments.fill_in(tensors)
             built = self._build(node, arguments, prefix)
             tensors.update((id(old), new) for old, new in zip(node.output_tensors, built, strict=True))
@@ -277,28 +275,12 @@ def call(layer: Any, *inputs: Any) -> Any:
     return layer(inputs[0] if len(inputs) == 1 else list(inputs))
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of one layer: the calls it reads, by their places in `walk`, the shape it gives, whether it is returned."""
-
-    layer: Any
-    inputs: tuple[int, ...]
-    shape: tuple[int, ...]
-    returned: bool
+def nodes(graph: Any) -> list[Any]:
+    """Keras' records of a functional model's calls, each behind those it reads."""
+    return [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
 
 
-def walk(model: Any) -> tuple[Call, ...]:
-    """Every call of a functional or Sequential model, each behind those it reads; a layer once per call."""
-    graph = _functional(model)
-    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
-    places = {id(node): place for place, node in enumerate(nodes)}
-
-    def place(tensor: Any) -> int:
-        history = tensor._keras_history
-        return places[id(history.operation._inbound_nodes[history.node_index])]
-
-    returned = {place(tensor) for tensor in graph.outputs}
-    return tuple(
-        Call(node.operation, tuple(map(place, node.input_tensors)), tuple(node.output_tensors[0].shape), at in returned)
-        for at, node in enumerate(nodes)
-    )
+def node_of(tensor: Any) -> Any:
+    """The record of the call that made a symbolic tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
