@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 from unit.verify import tiny
@@ -260,33 +259,6 @@ def test_profile_without_images(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mo
     ran = cli("profile", "x.tflite", *words)
     assert ran.code == 2
     assert "image" in ran.err
-
-
-def test_models_as_a_list(cli: Cli) -> None:
-    from mobile_seg.models.registry import ENTRIES
-
-    rows = json.loads(cli("models", "--json").out)
-    assert [row["name"] for row in rows] == [entry.name for entry in ENTRIES]
-    required = {"name", "family", "task", "input_size", "classes", "params", "macs"}
-    for row, entry in zip(rows, ENTRIES, strict=True):
-        published = {f"paper_{key}" for key in ("params", "macs") if getattr(entry, f"paper_{key}") is not None}
-        assert set(row) == required | published
-        assert row["input_size"] == list(entry.paper_input_size)
-        assert 1e6 < row["params"] < 1e8
-        assert row["macs"] > row["params"]
-
-
-def test_models_as_a_table(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mobile_seg.cli import models
-
-    row = {"name": "net", "task": "semantic", "input_size": [8, 16], "classes": 19, "params": 2_640_000, "macs": 4e10}
-    monkeypatch.setattr(models, "ENTRIES", models.ENTRIES[:1])
-    monkeypatch.setattr(models, "describe", mock.create_autospec(models.describe, return_value=row))
-    assert ["net", "semantic", "8x16", "19", "2.64", "M", "40.00", "G"] in [
-        line.split() for line in cli("models").out.splitlines()
-    ]
-    row["paper_params"] = 4.4e6
-    assert "2.64 (4.40) M" in cli("models").out
 
 
 def test_a_failing_command_shows_no_way_on(cli: Cli, stand_in: Stand) -> None:

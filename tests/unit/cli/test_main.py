@@ -72,7 +72,7 @@ def test_python_m_works(module: str) -> None:
         (["run", "--stpes", "3"], "unknown option '--stpes'. Did you mean --steps? See `mobile-seg run --help`."),
         (["run", "--step", "3"], "unknown option '--step'. Did you mean --steps?"),
         (["eval", "x.tflite"], "the following arguments are required: --data; see `mobile-seg eval --help`"),
-        (["models", "more"], "unrecognized arguments: more"),
+        (["models", "spinenet_49", "more"], "unrecognized arguments: more"),
         (["train", "--input", "256"], "input size '256' is not HEIGHTxWIDTH in pixels; write it like 256x352."),
         (["train", "--model", "mobile_spinenet_s4"], "Did you mean 'mobile_spinenet_s49'?"),
         (["train", "--steps", "many"], "--steps 'many' is not a whole number; write it like --steps 2."),
