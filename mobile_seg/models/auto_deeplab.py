@@ -99,13 +99,14 @@ def backbone(x: Tensor, row: AutoDeepLab, *, output_stride: int, style: Style) -
     for number, stride in enumerate(PATH):
         drop = row.drop_path * (number + 1) / len(PATH)
         cell = Cell(f"c{number:02d}", row.filters * stride // 4, sizes[stride], drop, style)
-        if stride < reached:
-            x = _at(x, cell.size, name=f"{cell.name}_last_up")
-        before, x = x, _computed(cell, x, before)
+        last = _at(x, cell.size, name=f"{cell.name}_last_up") if stride < reached else x
+        before, x = x, _computed(cell, last, before)
         outputs.append(x)
         reached = stride
-    last = activation(x, name=f"{cell.name}_act", style=style)
-    return Features(last, {stride: outputs[number] for stride, number in TAPS.items()})
+    return Features(
+        activation(x, name=f"{cell.name}_act", style=style),
+        {stride: outputs[number] for stride, number in TAPS.items()},
+    )
 
 
 def _computed(cell: Cell, last: Tensor, before: Tensor) -> Tensor:
