@@ -11,7 +11,7 @@ SEPARABLE = {"separable_aspp": True, "separable_head": True}
 DENSE = {"separable_aspp": False, "separable_head": False}
 PLAIN = {"squeeze_excite": False, "switchable_atrous": False}
 PADDED = "the paper counts the zeros that SPACE_TO_BATCH pads around dilated convolutions; docs/decisions/0010"
-COCO_OPEN = "the paper's Cityscapes counts of the same network are met; docs/decisions/0010"
+COCO_OPEN = "on COCO the paper counts about 0.9 B more, whatever the width; docs/decisions/0010"
 
 
 def _entry(
@@ -44,21 +44,21 @@ def _fast(name: str, factors: tuple[float, float, float], coco: float, cityscape
     return _entry(f"swidernet_{name}", row, SEPARABLE, published, mobile=True)
 
 
-def _table3(params: float, macs: float, **options: Any) -> Published:
-    return Published("Table 3", **COCO, params=params, macs=macs, options=options, macs_within=0.035, reason=PADDED)
+def _table3(params: float, macs: float, within: float = 0.035, **options: Any) -> Published:
+    return Published("Table 3", **COCO, params=params, macs=macs, options=options, macs_within=within, reason=PADDED)
 
 
 ENTRIES = (
-    _fast("025_025_075", (0.25, 0.25, 0.75), 31.67e9, 151.97e9, 0.03),
-    _fast("025_035_075", (0.25, 0.35, 0.75), 47.13e9, 229.49e9, 0.03),
-    _fast("025_035_1", (0.25, 0.35, 1), 64.98e9, 319.14e9, 0.03),
-    _fast("025_05_1", (0.25, 0.5, 1), 116.37e9, 576.83e9, 0.03),
-    _fast("025_075_1", (0.25, 0.75, 1), 240.59e9, 1199.85e9, 0.03),
+    _fast("025_025_075", (0.25, 0.25, 0.75), 31.67e9, 151.97e9, 0.032),
+    _fast("025_035_075", (0.25, 0.35, 0.75), 47.13e9, 229.49e9, 0.024),
+    _fast("025_035_1", (0.25, 0.35, 1), 64.98e9, 319.14e9, 0.02),
+    _fast("025_05_1", (0.25, 0.5, 1), 116.37e9, 576.83e9, 0.015),
+    _fast("025_075_1", (0.25, 0.75, 1), 240.59e9, 1199.85e9, 0.011),
     _entry(
         "swidernet_1_1_1",
         {},
         DENSE,
-        (_table3(168.77e6, 680.79e9), _table3(136.92e6, 499.16e9, **SEPARABLE)),
+        (_table3(168.77e6, 680.79e9), _table3(136.92e6, 499.16e9, 0.01, **SEPARABLE)),
         mobile=False,
     ),
     _entry("swidernet_1_1_45", {"depth": 4.5}, DENSE, (), mobile=False),
