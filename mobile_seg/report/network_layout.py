@@ -163,7 +163,7 @@ class _Placed:
             if not plain:
                 kind = "again" if node.shared else node.kind
                 for behind in range(min(node.repeats, 3) - 1, 0, -1):
-                    yield Box(x + 3 * behind, y - 3 * behind, width, self.cell, kind)
+                    yield Box(x + 3 * behind, y + 3 * behind, width, self.cell - 6 * behind, kind)
                 yield Box(x, y, width, self.cell, kind, note=node.note)
             lines = [node.name, *node.lines]
             for index, line in enumerate(lines):
@@ -241,8 +241,8 @@ def _width(node: Node) -> float:
 
 def _badge(right: float, y: float, text: str) -> Iterator[Shape]:
     width = width_of(text, "badge") + 8.0
-    yield Box(right - width + 8, y - 8, width, 14.0, "badge", 7.0)
-    yield Words(right - width / 2 + 8, y - 1, text, "badge", "middle", "badge")
+    yield Box(right - width + 13, y - 8, width, 14.0, "badge", 7.0)
+    yield Words(right - width / 2 + 13, y - 1, text, "badge", "middle", "badge")
 
 
 def _key(grid: Grid, top: float, width: float) -> Iterator[Shape]:
@@ -260,7 +260,7 @@ def _key(grid: Grid, top: float, width: float) -> Iterator[Shape]:
         if kind in (SAME, DOWN, UP):
             yield Wire((Point(x, y), Point(x + 26.0, y)), kind)
         elif kind == "badge":
-            yield from _badge(x + 16.0, y + 1.0, "x3")
+            yield from _badge(x + 11.0, y + 1.0, "x3")
         else:
             yield Box(x, y - 7.0, 26.0, 14.0, kind, 4.0)
         yield Words(x + 34.0, y, words, "key")

@@ -159,7 +159,7 @@ def _output(source: str, output: Output) -> Node:
 
 
 def _in_columns(nodes: list[Node]) -> list[Node]:
-    """A column each, but that nodes of one input share the last column if they do not read it and differ in row."""
+    """A column each, as the papers draw blocks; parts and outputs of one input share one, if they differ in row."""
     placed: dict[str, Node] = {}
     last: list[Node] = []
     for node in nodes:
@@ -169,7 +169,7 @@ def _in_columns(nodes: list[Node]) -> list[Node]:
         if (
             last
             and least < column
-            and all(len(other.edges) == 1 for other in alone)
+            and all(len(other.edges) == 1 and other.kind in ("part", "output") for other in alone)
             and node.row not in {other.row for other in last}
         ):
             last.append(replace(node, column=column))

@@ -141,7 +141,7 @@ def structures(draw_value):
 @given(structures())
 @settings(max_examples=60, deadline=None)
 def test_nothing_is_hidden_in_any_picture(structure: Structure):
-    assert not [fault for fault in faults(structure) if "runs through" not in fault and "lies upon" not in fault]
+    assert not faults(structure)
 
 
 def test_the_small_picture_has_no_fault():
