@@ -38,7 +38,7 @@ COMMANDS = {
     "eval": Command("evaluate", "score a model file (.keras, .tflite) on a dataset: IoU per class, mIoU"),
     "predict": Command("predict", "paint what a model sees over images, folders and videos"),
     "profile": Command("profile", "measure latency and memory of a .tflite file on this machine"),
-    "models": Command("models", "list the networks that can be trained"),
+    "models": Command("models", "list the networks, or draw one as its paper's figure"),
     "doctor": Command("doctor", "check the installation, and say how to mend it"),
 }
 
