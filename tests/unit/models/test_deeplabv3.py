@@ -62,6 +62,11 @@ def test_a_1x1_classifier_has_no_spatial_part() -> None:
     assert "head_classify_spatial_depthwise" not in _convolutions(_head(classifier_kernel=1))
 
 
+def test_dropout_stands_behind_the_aspp_where_it_is_asked_for() -> None:
+    assert _head(aspp_dropout=0.1).get_layer("aspp_drop").rate == 0.1
+    assert "aspp_drop" not in [layer.name for layer in _head().layers]
+
+
 def test_image_pooling_reaches_every_pixel() -> None:
     model = _head(aspp_width=8, aspp_rates=())
     pooled = keras.Model(model.input, model.get_layer("aspp_pool_up").output)
@@ -79,6 +84,7 @@ def test_image_pooling_reaches_every_pixel() -> None:
         ({"classifier_kernel": 5}, "a 5x classifier; choose 1 or 3"),
         ({"aspp_rates": (12, 0)}, r"rates \(12, 0\) are not all positive"),
         ({"aspp_rates": (6, 6)}, r"rates \(6, 6\) repeat; each may stand once"),
+        ({"aspp_dropout": -0.1}, "a dropout of -0.1; give a share from 0"),
     ],
     ids=str,
 )
