@@ -125,7 +125,36 @@ def _frozen(graph: keras.Model, head: Head | None, *, byte_input: bool) -> Any:
         output = graph(floats[0] if len(floats) == 1 else floats, training=False)
         return output if head is None else head(output)
 
-    return convert_variables_to_constants_v2(computed.get_concrete_function())
+    with _dilated_depthwise_as_one_operation():
+        return convert_variables_to_constants_v2(computed.get_concrete_function())
+
+
+@contextlib.contextmanager
+def _dilated_depthwise_as_one_operation() -> Iterator[None]:
+    """Trace dilated depthwise convolutions without SPACE_TO_BATCH and BATCH_TO_SPACE around them.
+
+    TensorFlow merges those of two convolutions that read one tensor at one rate, as in the two ASPPs of
+    Panoptic-DeepLab; then its converter does not know the pattern any more and leaves them in the file.
+    """
+    import tensorflow as tf
+
+    backend = keras.src.backend.nn
+    usual = backend.depthwise_conv
+
+    def traced(inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", *rest: Any, **named: Any) -> Any:
+        rate = named.get("dilation_rate", rest[1] if len(rest) > 1 else 1)
+        rates = (rate, rate) if isinstance(rate, int) else tuple(rate)
+        if max(rates) == 1:
+            return usual(inputs, kernel, strides, padding, *rest, **named)
+        return tf.raw_ops.DepthwiseConv2dNative(
+            input=inputs, filter=kernel, strides=[1, 1, 1, 1], padding=padding.upper(), dilations=[1, *rates, 1]
+        )
+
+    backend.depthwise_conv = traced
+    try:
+        yield
+    finally:
+        backend.depthwise_conv = usual
 
 
 @contextlib.contextmanager

@@ -1,4 +1,6 @@
-"""Every network under every head through the whole chain: built, trained a little, saved, quantized, exported.
+"""Every network, and every family under each of its heads, through the whole chain.
+
+Built, trained a little, saved, quantized, exported, compared with itself.
 
 Small inputs, few classes and small rates; every layer, connection and rewrite is the real one.
 """
@@ -55,6 +57,9 @@ class Case:
         return build(self.entry.name, input_size=self.size, classes=CLASSES, head=self.head, **options)
 
 
+FIRST = tuple({entry.family: entry for entry in reversed(ENTRIES)}.values())
+"""One network of each family, which is tried under every head; the others under their own first one."""
+
 CASES = [
     pytest.param(
         Case(entry, head),
@@ -62,7 +67,7 @@ CASES = [
         id=f"{entry.name}-{head}",
     )
     for entry in ENTRIES
-    for head in entry.heads
+    for head in (entry.heads if entry in FIRST else entry.heads[:1])
 ]
 
 
@@ -165,15 +170,14 @@ def test_the_int8_file_follows_its_quantized_model(case: Case, quantized_model: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantized", [False, True], ids=["float", "qat"])
-def test_a_few_steps_lower_the_loss(case: Case, quantized: bool) -> None:
-    keras.utils.set_random_seed(0)
-    model = case.build()
-    if quantized:
-        model = nets.calibrated(model)
+def test_a_few_steps_lower_the_loss(case: Case, float_model: keras.Model, quantized: bool) -> None:
+    model = nets.calibrated(float_model) if quantized else case.build()
+    if not quantized:
+        model.set_weights(float_model.get_weights())
     pixels = nets.images(2, case.size)
-    targets = [np.tanh(one[..., :1] * 0 + np.linspace(-1, 1, one.shape[-1])) for one in outputs(model, pixels)]
+    targets = [np.zeros_like(one) for one in outputs(model, pixels)]
     model.compile(
-        optimizer=keras.optimizers.SGD(0.01, momentum=0.9),
+        optimizer=keras.optimizers.Adam(3e-4),
         loss=["mse"] * len(targets),
         run_eagerly=True,  # tracing the graph would take longer than the steps
         jit_compile=False,

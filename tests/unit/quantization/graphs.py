@@ -71,6 +71,11 @@ def averaged_branch(x: Any) -> Any:
     return layers.Concatenate()([layers.AveragePooling2D(2)(conv()(x)), conv(3, strides=2)(x)])
 
 
+def two_dilated(x: Any) -> Any:
+    """What two atrous pyramids on one tensor have in them."""
+    return layers.Add()([layers.DepthwiseConv2D(3, padding="same", dilation_rate=2)(x) for _ in range(2)])
+
+
 EXACT: dict[str, Body] = {
     "conv": lambda x: conv()(x),
     "conv_valid_stride_2": lambda x: conv(padding="valid", strides=2)(x),
@@ -108,6 +113,7 @@ EXACT: dict[str, Body] = {
     "reshape": lambda x: conv(3, 1)(layers.Reshape((6, 24, 4))(conv()(x))),
     "space_to_depth": lambda x: conv(3, 1)(SpaceToDepth(2)(conv()(x))),
     "dropout": lambda x: conv(3, 1)(layers.Dropout(0.5)(conv()(x))),
+    "two_dilated_depthwise_of_one_tensor": lambda x: two_dilated(conv()(x)),
     "one_layer_called_twice": lambda x: (lambda shared: shared(layers.MaxPooling2D()(shared(conv()(x)))))(conv()),
     "linear_activation": lambda x: layers.Activation("linear")(conv()(x)),
     "sum": lambda x: residual(conv()(x)),
