@@ -61,7 +61,7 @@ def build(
     from mobile_seg.models.heads import HEADS
 
     family, attached = FAMILIES[entry.family], HEADS[head]
-    records = (family.row, attached.options, Style)
+    records: tuple[Any, ...] = (family.row, attached.options, Style)
     known = [{field.name for field in dataclasses.fields(record)} for record in records]
     for option in options:
         choose("option", option, sorted(set().union(*known)))
