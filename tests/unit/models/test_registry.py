@@ -1,12 +1,13 @@
 """The registry: names, settings that are refused, and what the papers published."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from mobile_seg.errors import UsageError
 from mobile_seg.models.entry import check_input_size
-from mobile_seg.models.registry import ENTRIES, build, find, names
+from mobile_seg.models.registry import ENTRIES, build, check_trainable, find, names
 
 SMALL: dict[str, Any] = {"input_size": (32, 32), "classes": 3}
 
@@ -54,3 +55,40 @@ def test_bn_momentum_reaches_every_normalization() -> None:
     model = build("mobile_spinenet_s49_minus", **SMALL, aspp_rates=(1,), bn_momentum=0.9)
     momenta = {layer.momentum for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
     assert momenta == {0.9}
+
+
+def test_an_option_has_one_meaning() -> None:
+    from mobile_seg.models.blocks import Style
+    from mobile_seg.models.families import FAMILIES
+    from mobile_seg.models.heads import HEADS
+
+    def fields(record: Any) -> set[str]:
+        return {field.name for field in dataclasses.fields(record)}
+
+    of_heads = set().union(*(fields(head.options) for head in HEADS.values()))
+    for name, family in FAMILIES.items():
+        assert not fields(family.row) & (of_heads | fields(Style)), name
+    assert not of_heads & fields(Style)
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"option='aspp_rate' is not known; choose from .*Did you mean 'aspp_rates'"):
+        build("mobile_spinenet_s49_minus", **SMALL, aspp_rate=(1,))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_name_in_a_row_is_one_of_its_records(name: str) -> None:
+    from mobile_seg.models.families import FAMILIES
+    from mobile_seg.models.heads import HEADS
+
+    entry = find(name)
+    FAMILIES[entry.family].row(**entry.row)
+    assert set(entry.head_options) <= set(entry.heads)
+    for head in entry.heads:
+        HEADS[head].options(**entry.head_options.get(head, {}))
+
+
+def test_what_no_label_map_can_train_is_refused() -> None:
+    check_trainable("swidernet_025_025_075", None)
+    with pytest.raises(UsageError, match=r"head='panoptic' is not trained from label maps; choose from deeplabv3, or"):
+        check_trainable("swidernet_025_025_075", "panoptic")
