@@ -6,7 +6,7 @@ import keras
 
 from mobile_seg.graph import GraphView, view
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
-from mobile_seg.quantization.arithmetic import snapped_range
+from mobile_seg.quantization.arithmetic import QuantConcatenate, snapped_range
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
@@ -84,12 +84,14 @@ def _settle_layer(graph: GraphView, name: str) -> bool:
         return False
     sources = [quantizer_of(graph, source) for source in graph.inputs[name]]
     output = _quantizer_behind(graph, name)
-    exact = all(quantizer is not None and quantizer.bits == 8 for quantizer in (*sources, output))
+    # What a concatenation reads without a range of its own is on the joined grid already.
+    complete = output is not None and (None not in sources or type(layer) is QuantConcatenate)
+    exact = complete and all(quantizer.bits == 8 for quantizer in (*sources, output) if quantizer)
     if linear:
         before = sources[0].step if sources[0] else None
         return bool(layer.settle(before, output.step if exact and output else None))
     if exact:
-        layer.steps.assign([quantizer.step for quantizer in (*sources, output) if quantizer])
+        layer.steps.assign([quantizer.step if quantizer else 0.0 for quantizer in (*sources, output)])
     return False
 
 

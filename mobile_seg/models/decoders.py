@@ -55,12 +55,12 @@ class LRASPPHead:
 
     lraspp_width: int = 128
     low_level_stride: int = 8
-    gate: str = "hard_sigmoid"
+    lraspp_gate: str = "hard_sigmoid"
 
     def __post_init__(self) -> None:
         if self.lraspp_width < 1:
             raise UsageError(f"the head cannot be built with width {self.lraspp_width}; give 1 or more.")
-        choose("gate", self.gate, ("hard_sigmoid", "sigmoid"))
+        choose("lraspp_gate", self.lraspp_gate, ("hard_sigmoid", "sigmoid"))
 
 
 def deeplabv3plus(features: Features, *, classes: int, head: DeepLabV3PlusHead, style: Style) -> Tensor:
@@ -97,7 +97,7 @@ def lraspp(features: Features, *, classes: int, head: LRASPPHead, style: Style) 
     x = conv_bn(features.last, head.lraspp_width, name="lraspp", role="point", style=style)
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name="lraspp_gate_mean")(features.last)
     gate = keras.layers.Conv2D(head.lraspp_width, 1, use_bias=False, name="lraspp_gate_conv")(gate)
-    gate = keras.layers.Activation(head.gate, name="lraspp_gate_act")(gate)
+    gate = keras.layers.Activation(head.lraspp_gate, name="lraspp_gate_act")(gate)
     x = keras.layers.Multiply(name="lraspp_gated")([x, gate])
     x = keras.layers.Conv2D(classes, 1, dtype="float32", name="head_last_logits")(x)
     x = resized(x, tuple(low.shape[1:3]), name="head_last_up", dtype="float32")

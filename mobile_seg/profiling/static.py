@@ -34,8 +34,9 @@ class GraphFacts:
     `float_ops` counts the operators with any floating-point input or output tensor, 0 for a graph that
     is int8 throughout. `quantize_ops` counts QUANTIZE and DEQUANTIZE. `partitions` is the number of
     DELEGATE nodes that XNNPACK makes of the main subgraph in this runtime, `delegated_ops` the number
-    of operators inside them, `left_ops` those that it leaves, as (operator name, count). `size_bytes` is the file's, metadata included. `macs` are the multiply-adds of
-    convolutions and fully connected layers for one run, as the papers count.
+    of operators inside them, `left_ops` those that it leaves, as (operator name, count). `size_bytes` is
+    the file's, metadata included. `macs` are the multiply-adds of convolutions and fully connected layers
+    for one run, as the papers count.
     """
 
     ops: tuple[tuple[str, int], ...]

@@ -129,5 +129,6 @@ def test_every_artifact_follows_its_model(
         assert dict(inspect_tflite(made.content).ops)["ARG_MAX"] == 1
     elif output == "logits":
         assert found.psnr_db is not None
-        # float32 sums in another order; float16 rounds weights to 11 bits: 66 dB for one rounding of full scale.
-        assert found.psnr_db >= {"float32": 100.0, "float16": 50.0}[precision]
+        # float32 sums in another order; float16 rounds weights to 11 bits, 66 dB for one rounding of full scale, and
+        # some twenty untrained blocks pass each rounding on.
+        assert found.psnr_db >= {"float32": 100.0, "float16": 40.0}[precision]

@@ -127,7 +127,7 @@ def test_blocks_of_mobilenet_v3_by_hand() -> None:
 
 
 def test_the_hard_swish_can_be_replaced() -> None:
-    model = build("mobilenet_v3_large", **SMALL, hard_activation="relu", gate="sigmoid")
+    model = build("mobilenet_v3_large", **SMALL, hard_activation="relu", lraspp_gate="sigmoid")
     used = {layer.activation.__name__ for layer in model.layers if isinstance(layer, layers.Activation)}
     assert used == {"relu", "hard_sigmoid", "sigmoid"}
 

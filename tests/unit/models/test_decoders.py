@@ -121,7 +121,7 @@ def test_logits_are_float32_in_mixed_precision() -> None:
         (DeepLabV3PlusHead, {"classifier_kernel": 2}, "a 2x classifier; choose 1 or 3"),
         (DeepLabV3PlusHead, {"aspp_rates": [6, 6]}, r"rates \(6, 6\) repeat"),
         (LRASPPHead, {"lraspp_width": 0}, "width 0; give 1 or more"),
-        (LRASPPHead, {"gate": "relu"}, "gate='relu' is not known; choose from hard_sigmoid, sigmoid"),
+        (LRASPPHead, {"lraspp_gate": "relu"}, "lraspp_gate='relu' is not known; choose from hard_sigmoid, sigmoid"),
     ],
     ids=str,
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mobile_seg.quantization.arithmetic import (
     MANTISSA,
     QuantAdd,
+    QuantConcatenate,
     QuantMultiply,
     QuantSubtract,
     requantized,
@@ -101,6 +102,21 @@ def test_products_are_one_float_product(grids: tuple[float, float, float]) -> No
     scale = steps[0] * steps[1] / steps[2]
     expected = np.rint((one * other).astype(np.float32) * scale).astype(np.int64)
     _compare(QuantMultiply(), (one, other), steps, expected)
+
+
+@pytest.mark.parametrize(("own", "joined"), [(0.02, 0.013), (0.004, 0.09), (0.05, 0.05), (0.5, 0.031)], ids=str)
+def test_a_joined_tensor_is_moved_with_8_fractional_bits(own: float, joined: float) -> None:
+    steps = [np.float32(snapped(own)), np.float32(0.0), np.float32(snapped(joined))]
+    integers = np.arange(-255, 256).reshape(1, -1)
+    multiplier = int(np.rint(256 * float(steps[0] / steps[2])))
+    layer = QuantConcatenate()
+    there = np.array([[0.3, -0.7]], np.float32)
+    moved = integers.astype(np.float32) * steps[0]
+    layer.build([moved.shape, there.shape])
+    layer.steps.assign(steps)
+    made = np.asarray(layer([moved, there], training=False))
+    np.testing.assert_array_equal(np.round(made[:, :511] / steps[2]), (integers * multiplier + 128) >> 8)
+    np.testing.assert_array_equal(made[:, 511:], there)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_a_tensor_that_needs_two_grids_is_moved_once() -> None:
     found = compare(net([*REQUANTIZED.values()]))
     found.check()
     assert found.facts.float_ops == 0
+    assert found.steps[[*REQUANTIZED].index("branch_used_elsewhere")].max() == 0
     assert Counter(one.reason for one in found.conversions) == {BYTES: 1, JOINED: 2, READ: len(REQUANTIZED) - 2 - 1}
 
 
