@@ -5,7 +5,6 @@ Built, trained a little, saved, quantized, exported, compared with itself.
 Small inputs, few classes and small rates; every layer, connection and rewrite is the real one.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,24 +76,9 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture(scope="module")
 def float_model(case: Case) -> keras.Model:
-    """The network with normalization that training could have left: the statistics are those of its activations.
-
-    Blocks add little to what they pass on, as in trained networks. Random ones that do not are chaotic: one
-    byte of the image, changed by one, moves every logit.
-    """
+    """The network as training could have left it."""
     keras.utils.set_random_seed(0)
-    model = case.build(bn_momentum=0.0)
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            share = 0.1 if re.search(r"_(project|widen|second)_bn$", layer.name) else 1.0
-            layer.gamma.assign(share * rng.uniform(0.5, 1.5, layer.gamma.shape))
-            layer.beta.assign(share * rng.normal(0.0, 0.3, layer.gamma.shape))
-        for variable in layer.trainable_variables:
-            if variable.path.endswith("kernel") and not np.any(variable):
-                variable.assign(rng.normal(0.0, 0.02, variable.shape))  # what starts at zero does not stay there
-    model(nets.images(4, case.size).astype(np.float32), training=True)  # momentum 0: takes this batch's statistics
-    return model
+    return nets.as_if_trained(case.build(bn_momentum=0.0))
 
 
 @pytest.fixture(scope="module")
