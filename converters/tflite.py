@@ -35,6 +35,9 @@ class Converted(ConvertedGraph):
     manifest: Manifest
 
 
+LARGEST = 2**31 - 2**24
+"""Bytes of weights that fit a file: its offsets are signed and have 32 bits, and the graph needs some room."""
+
 Head = Callable[[Any], Any]
 """What follows the model's output inside the file, in TensorFlow operations."""
 
@@ -74,7 +77,7 @@ def convert_graph(
         head: appended to the output.
 
     Raises:
-        UsageError: for an unknown name or size, or on a backend other than TensorFlow.
+        UsageError: for an unknown name or size, a model too large for a file, or on a backend other than TensorFlow.
         ArtifactError: if the converter fails, with its reason.
     """
     if keras.backend.backend() != "tensorflow":
@@ -84,6 +87,12 @@ def convert_graph(
         )
     choose("precision", precision, PRECISIONS)
     choose("io", io, ("int8", *IO_TYPES))
+    size = 4 * model.count_params()
+    if size > LARGEST:
+        raise UsageError(
+            f"{model.name} has {size / 4e6:.0f} million weights, {size / 1e9:.1f} GB as float32, through which every "
+            "precision is converted; a .tflite file ends at 2 GB: build a narrower or shallower network"
+        )
     integers = precision in INTEGER_PRECISIONS
     graph = deploy_graph(model, strip_rescaling=integers, wide=precision == "int16x8")
     content = _run_converter(_frozen(graph, head, byte_input=io == "uint8" and not integers), precision)

@@ -19,8 +19,9 @@ from keras import layers
 from unit.quantization import nets
 
 from mobile_seg.artifact import with_members
+from mobile_seg.converters import tflite
 from mobile_seg.converters.options import IO_TYPES, ExportOptions
-from mobile_seg.converters.tflite import Converted, convert
+from mobile_seg.converters.tflite import Converted, convert, convert_graph
 from mobile_seg.errors import ArtifactError, UsageError
 from mobile_seg.manifest import MEMBER, OUTPUT_KINDS, Manifest
 from mobile_seg.profiling.static import inspect_tflite
@@ -231,3 +232,11 @@ def test_members_are_added_to_an_archive_that_is_there() -> None:
     assert twice.startswith(b"model bytes")
     with zipfile.ZipFile(io.BytesIO(twice)) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {"a.txt": b"one", "b.txt": b"two"}
+
+
+def test_a_model_larger_than_a_file_may_be_is_refused(
+    monkeypatch: pytest.MonkeyPatch, float_model: keras.Model
+) -> None:
+    monkeypatch.setattr(tflite, "LARGEST", 100)
+    with pytest.raises(UsageError, match=r"small has 0 million weights, .* a \.tflite file ends at 2 GB"):
+        convert_graph(float_model, precision="float32", io="float")
