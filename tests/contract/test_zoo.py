@@ -133,7 +133,7 @@ def is_refused(model: keras.Model) -> bool:
     """Whether a network is larger than a file may be, and is refused for it."""
     if 4 * model.count_params() < 2e9:
         return False
-    with pytest.raises(UsageError, match="a .tflite file ends at 2 GB"):
+    with pytest.raises(UsageError, match=r"a \.tflite file ends at 2 GB"):
         mobile_seg.to_tflite(model) if is_quantized(model) else convert_graph(model, precision="float32", io="float")
     return True
 

@@ -234,7 +234,7 @@ def test_members_are_added_to_an_archive_that_is_there() -> None:
         assert {name: archive.read(name) for name in archive.namelist()} == {"a.txt": b"one", "b.txt": b"two"}
 
 
-def test_a_model_larger_than_a_file_may_be_is_refused(
+def test_a_model_larger_than_a_file_is_refused(
     monkeypatch: pytest.MonkeyPatch, float_model: keras.Model
 ) -> None:
     monkeypatch.setattr(tflite, "LARGEST", 100)
