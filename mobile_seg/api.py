@@ -15,7 +15,8 @@ from mobile_seg.errors import UsageError, choose
 from mobile_seg.files import write_bytes, write_text
 from mobile_seg.keras_file import keras_manifest, save_model
 from mobile_seg.manifest import Manifest
-from mobile_seg.models.registry import build, check_trainable
+from mobile_seg.models.entry import SEMANTIC_HEADS
+from mobile_seg.models.registry import build
 from mobile_seg.phases import FLOAT_RECIPE as FLOAT_RECIPE
 from mobile_seg.phases import QAT_RECIPE as QAT_RECIPE
 from mobile_seg.phases import PathLike, Progress, train_phase
@@ -63,11 +64,15 @@ def train(
 
     dataset = load_dataset(data)
     options = dict(options or {})
-    check_trainable(model, options.get("head"))
     untrained = functools.partial(build, model, input_size=input_size, classes=len(dataset.classes), **options)
     keras.utils.set_random_seed(recipe.seed)
     with dtype_policy(mixed=mixed_precision):
         network = untrained()
+    if len(network.outputs) != 1 or len(network.outputs[0].shape) != 4:
+        raise UsageError(
+            f"{model} with head={options.get('head')!r} gives no map of logits, and label maps train nothing else; "
+            f"choose a head from {', '.join(SEMANTIC_HEADS)} that `mobile-seg models` lists for it."
+        )
     check_dataset(dataset, progress=progress and (lambda done, total: progress(done, total, "checking the dataset")))
     chosen: dict[str, Any] = {"mixed_precision": True} if mixed_precision else {}
     chosen |= {"model": model, "input_size": input_size, "options": options}

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from mobile_seg.errors import UsageError, choose
-from mobile_seg.models.entry import SEMANTIC_HEADS, Entry
+from mobile_seg.models.entry import Entry
 from mobile_seg.models.zoo import ENTRIES
 
 ACTIVATIONS = ("relu6", "relu", "swish", "hard_swish")
@@ -77,19 +77,3 @@ def build(
     features = family.backbone(x, row, output_stride=output_stride, style=style)
     outputs = attached.attach(features, classes=classes, head=head_options, style=style)
     return keras.Model(image, outputs, name=name)
-
-
-def check_trainable(name: str, head: str | None) -> None:
-    """Refuse a head that is built and exported, but that no label map can train.
-
-    Raises:
-        UsageError: naming the heads of this network that can be trained.
-    """
-    entry = find(name)
-    chosen = choose("head", head or entry.heads[0], entry.heads)
-    if chosen not in SEMANTIC_HEADS:
-        trainable = [one for one in entry.heads if one in SEMANTIC_HEADS]
-        raise UsageError(
-            f"head={chosen!r} is not trained from label maps; choose from {', '.join(trainable)}, or build it with "
-            "mobile_seg.models.registry.build and train it yourself."
-        )

@@ -18,6 +18,7 @@ from mobile_seg.data.toy import CLASSES, write_toy_dataset
 from mobile_seg.errors import ArtifactError, CheckpointError, DatasetError, ParityError, UsageError
 from mobile_seg.imaging import Image
 from mobile_seg.manifest import Manifest
+from mobile_seg.models import registry
 from mobile_seg.training.recipe import Recipe
 from mobile_seg.verify.keras_runner import load_keras
 from mobile_seg.verify.runners import require_manifest
@@ -294,3 +295,15 @@ def test_damaged_files_of_both_splits_stop_training_before_it_starts(tmp_path: P
     assert label.name in str(caught.value)
     assert set(told) == {"checking the dataset"}
     assert not (tmp_path / "run").exists()
+
+
+def test_a_head_that_label_maps_do_not_train_is_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "build", registry.build)
+    options = {"model": "mobile_spinenet_s49_minus", "input_size": (32, 32), "options": {"head": "classification"}}
+    with pytest.raises(
+        UsageError, match=r"head='classification' gives no map of logits.* choose a head from deeplabv3"
+    ):
+        train(data, tmp_path, **options)
+    assert not any(tmp_path.iterdir())

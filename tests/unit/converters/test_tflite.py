@@ -234,9 +234,7 @@ def test_members_are_added_to_an_archive_that_is_there() -> None:
         assert {name: archive.read(name) for name in archive.namelist()} == {"a.txt": b"one", "b.txt": b"two"}
 
 
-def test_a_model_larger_than_a_file_is_refused(
-    monkeypatch: pytest.MonkeyPatch, float_model: keras.Model
-) -> None:
+def test_a_model_larger_than_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, float_model: keras.Model) -> None:
     monkeypatch.setattr(tflite, "LARGEST", 100)
     with pytest.raises(UsageError, match=r"small has 0 million weights, .* a \.tflite file ends at 2 GB"):
         convert_graph(float_model, precision="float32", io="float")
