@@ -11,6 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from mobile_seg.layers import Resize
+
+SHARE_BITS = 11
+"""Fractional bits of a bilinear weight."""
+
 MANTISSA = 16
 """Bits kept of a step. Times an 8-bit integer it still fits float32's 24: ranges, steps and grids are then exact,
 in whatever order anyone computes one from the other."""
@@ -56,7 +61,7 @@ class _Settled:
 
     def unsettle(self: Any) -> None:
         """Compute in floats again."""
-        self.steps.assign(ops.zeros_like(self.steps))
+        self.steps.assign(ops.zeros(self.steps.shape))
 
     def save_own_variables(self: Any, store: Any) -> None:
         """Save the steps."""
@@ -124,10 +129,44 @@ class QuantConcatenate(_Settled, keras.layers.Concatenate):
         return ops.concatenate(moved, axis=self.axis)
 
 
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantResize(_Settled, Resize):
+    """Bilinear resizing, which keeps its input's range."""
+
+    def in_integers(self, x: Any, steps: Any) -> Any:
+        """Weights of 11 fractional bits, columns then rows, halves up (XNNPACK s8-ibilinear)."""
+        integers = ops.cast(ops.round(x / steps[0]), "int32")
+        rows, columns = (neighbours(before, after) for before, after in zip(x.shape[1:3], self.size, strict=True))
+        upper, lower = (_mixed(ops.take(integers, one, axis=1), columns, axis=2) for one in rows[:2])
+        share = rows[2].reshape(-1, 1, 1)
+        total = upper * 2**SHARE_BITS + (lower - upper) * share
+        rounded = ops.right_shift(total + 2 ** (2 * SHARE_BITS - 1), 2 * SHARE_BITS)
+        return ops.cast(rounded, "float32") * steps[0]
+
+
+def neighbours(before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each position along a resized side: the two old ones that it lies between, and the second's share in 1/2048.
+
+    Half-pixel centres, in the kernel's float32.
+    """
+    scale = np.float32(before) / np.float32(after)
+    place = np.arange(after, dtype=np.float32) * scale + (np.float32(0.5) * scale - np.float32(0.5))
+    place = np.clip(place, np.float32(0), np.float32(before - 1))
+    first = place.astype(np.int32)
+    share = np.rint((place - first) * np.float32(2**SHARE_BITS)).astype(np.int32)
+    return first, np.minimum(first + 1, before - 1), share
+
+
+def _mixed(x: Any, columns: tuple[np.ndarray, np.ndarray, np.ndarray], *, axis: int) -> Any:
+    left, right = (ops.take(x, one, axis=axis) for one in columns[:2])
+    return left * 2**SHARE_BITS + (right - left) * columns[2].reshape(-1, 1)
+
+
 TWINS: dict[type, Any] = {
     keras.layers.Add: QuantAdd,
     keras.layers.Subtract: QuantSubtract,
     keras.layers.Multiply: QuantMultiply,
     keras.layers.Concatenate: QuantConcatenate,
+    Resize: QuantResize,
 }
-"""The Keras layers of several tensors that integer kernels compute otherwise than floats, and their twins."""
+"""The layers that integer kernels compute otherwise than floats, and their twins; of Resize, only the bilinear."""

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from mobile_seg.graph import GraphView, view
 from mobile_seg.layers import Resize
+from mobile_seg.quantization.arithmetic import QuantResize
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.linear_layers import QuantConv2D, QuantConv2DTranspose, QuantDense, QuantDepthwiseConv2D
@@ -33,6 +34,7 @@ HOMOGENEOUS_LAYERS = (
     layers.UpSampling2D,
     layers.ZeroPadding2D,
     Resize,
+    QuantResize,
 )
 """Layers that keep channels apart, and of which f(s·x) = s·f(x) for every s > 0."""
 

@@ -172,7 +172,7 @@ class QuantLinear:
         """Compute in floats again, on weights as they stand."""
         if self.has_steps:
             self.output_step.assign(0.0)
-            self.weight_step.assign(ops.zeros_like(self.weight_step))
+            self.weight_step.assign(ops.zeros(self.weight_step.shape))
 
     def bake(self: Any, source: Any, factor: float = 1.0) -> None:
         """Take the weights of `source` times `factor`, folded and on their grid."""

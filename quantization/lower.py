@@ -28,6 +28,7 @@ from mobile_seg.quantization.affine import (
     leading_chain,
 )
 from mobile_seg.quantization.operations import translate
+from mobile_seg.quantization.rules import is_averaging
 
 INNER_ACTIVATIONS = ("linear", "relu", "relu6")
 """What a linear layer may carry inside: integer kernels clamp for free."""
@@ -209,6 +210,13 @@ def switched(site: Site, layer: Any, x: Any, switch: Any) -> Any:
     return layers.Add(name=layer.name, dtype=layer.dtype_policy)([near, part])
 
 
+def upsampling(site: Site, layer: Any, x: Any) -> Any | None:
+    """Bilinear upsampling is resizing to a given size."""
+    if layer.interpolation != "bilinear" or not is_averaging(layer) or not Resize.stands_for(layer):
+        return None
+    return Resize(layer.output.shape[1:3], layer.interpolation, name=layer.name, dtype=layer.dtype_policy)(x)
+
+
 LOWERINGS: dict[type, tuple[Lowering, ...]] = {
     **dict.fromkeys(LINEAR_LAYERS, (own_activation,)),
     layers.SeparableConv2D: (separable,),
@@ -220,6 +228,7 @@ LOWERINGS: dict[type, tuple[Lowering, ...]] = {
     layers.BatchNormalization: (lone_normalization,),
     SwitchableAtrousConv2D: (switched,),
     layers.Resizing: (resizing,),
+    layers.UpSampling2D: (upsampling,),
 }
 """Type of layer → what is tried on it, in order; without an answer the layer is copied."""
 

@@ -22,6 +22,7 @@ from mobile_seg.quantization.rules import (
     LINEAR_LAYERS,
     Placement,
     fixed_activation,
+    is_averaging,
     is_input,
     is_joined_branch,
     is_pass_through,
@@ -185,7 +186,8 @@ class _Plan:
             return output
         if type(layer) is keras.layers.BatchNormalization:
             return inputs[0]
-        kind: Any = ELEMENTWISE.get(type(layer), type(layer))
+        copies = is_pass_through(layer) and not is_averaging(layer)
+        kind: Any = type(layer) if copies else ELEMENTWISE.get(type(layer), type(layer))
         if _is_hard_swish(layer):
             kind = QuantHardSwish
         config = {**layer.get_config(), "dtype": _COMPUTE}

@@ -42,7 +42,7 @@ from keras import layers
 
 from mobile_seg.graph import GraphView, view
 from mobile_seg.layers import WeightedSum
-from mobile_seg.quantization.arithmetic import QuantAdd, QuantMultiply, QuantSubtract
+from mobile_seg.quantization.arithmetic import QuantAdd, QuantMultiply, QuantResize, QuantSubtract
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
@@ -121,6 +121,8 @@ class _Walk:
             return SLOPES[kind] * errors[0], False
         if isinstance(layer, layers.AveragePooling2D):
             return errors[0], self._bits(name) == 8 and not errors[0]
+        if isinstance(layer, QuantResize):
+            return errors[0], bool(layer.steps[-1] > 0.0) and not errors[0]
         known = (layers.GlobalAveragePooling2D, *RESIZING_LAYERS)
         assert isinstance(layer, known), f"no bound for {type(layer).__name__}"
         return errors[0], False

@@ -20,7 +20,7 @@ def conv(filters: int = 4, kernel: int = 3, **options: Any) -> Any:
 
 def activated(activation: str | None, x: Any) -> Any:
     """An activation of that name, as a layer; ReLU6 and softmax as the layers that Keras has for them."""
-    if activation is None:
+    if activation is None or (activation == "softmax" and x.shape[-1] == 1):  # which would be 1 everywhere
         return x
     if activation in ("relu6", "softmax"):
         return layers.ReLU(6)(x) if activation == "relu6" else layers.Softmax()(x)
@@ -110,6 +110,8 @@ EXACT: dict[str, Body] = {
     "zero_padding": lambda x: conv(padding="valid")(layers.ZeroPadding2D(((1, 2), (0, 3)))(conv(4, 1)(x))),
     "upsample_nearest": lambda x: conv(3, 1)(layers.UpSampling2D(2)(conv()(x))),
     "resize_nearest": lambda x: conv(3, 1)(layers.Resizing(17, 29, interpolation="nearest")(conv()(x))),
+    "upsample_bilinear": lambda x: layers.UpSampling2D(3, interpolation="bilinear")(conv()(x)),
+    "resize_bilinear": lambda x: conv(3, 1)(layers.Resizing(7, 31)(conv()(x))),
     "reshape": lambda x: conv(3, 1)(layers.Reshape((6, 24, 4))(conv()(x))),
     "space_to_depth": lambda x: conv(3, 1)(SpaceToDepth(2)(conv()(x))),
     "dropout": lambda x: conv(3, 1)(layers.Dropout(0.5)(conv()(x))),
@@ -136,8 +138,6 @@ BOUNDED: dict[str, Body] = {
     "tanh": lambda x: activated("tanh", conv()(x)),
     "softmax": lambda x: activated("softmax", conv()(x)),
     "hard_sigmoid": lambda x: activated("hard_sigmoid", conv()(x)),
-    "upsample_bilinear": lambda x: layers.UpSampling2D(3, interpolation="bilinear")(conv()(x)),
-    "resize_bilinear": lambda x: conv(3, 1)(layers.Resizing(7, 31)(conv()(x))),
     "mean": lambda x: conv(3, 1)(layers.GlobalAveragePooling2D(keepdims=True)(conv()(x))),
     "mean_dense": lambda x: layers.Dense(3)(layers.GlobalAveragePooling2D()(conv()(x))),
     "sum_broadcast": lambda x: layers.Add()([conv(2, 1)(x), layers.GlobalAveragePooling2D(keepdims=True)(conv(2)(x))]),
@@ -233,12 +233,12 @@ SIMPLE: dict[str, Callable[[Step, Any], Any]] = {
 }
 
 EXACT_KINDS = (
-    "conv", "depthwise", "transposed", "dense", "max_pool", "average_pool", "nearest", "pad", "reshape",
+    "conv", "depthwise", "transposed", "dense", "max_pool", "average_pool", "nearest", "bilinear", "pad", "reshape",
     "space_to_depth", "normalization", "sum", "difference", "product",
 )  # fmt: skip
 """Kinds of steps after which the file is equal to the bit, with a fused activation or hard-swish."""
 
-KINDS = (*EXACT_KINDS, *MERGES, *SIMPLE, "bilinear", "join", "averaged_join")
+KINDS = (*EXACT_KINDS, *MERGES, *SIMPLE, "join", "averaged_join")
 FUSED = (None, "relu", "relu6")
 ACTIVATIONS = (*FUSED, "hard_swish", "swish", "sigmoid", "tanh", "softmax", "hard_sigmoid")
 

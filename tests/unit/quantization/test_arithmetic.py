@@ -13,7 +13,9 @@ from mobile_seg.quantization.arithmetic import (
     QuantAdd,
     QuantConcatenate,
     QuantMultiply,
+    QuantResize,
     QuantSubtract,
+    neighbours,
     requantized,
     snapped,
     snapped_range,
@@ -138,3 +140,23 @@ def test_a_tensor_is_spread_over_another() -> None:
     layer.build([one.shape, gate.shape])
     layer.steps.assign([0.25, 0.25, 0.125])
     np.testing.assert_array_equal(np.asarray(layer([one, gate]))[0, 1, 1], [0.25, 0.5, 0.0])
+
+
+def test_pixels_lie_between_their_neighbours_by_half_pixel_centres() -> None:
+    first, second, share = neighbours(2, 4)  # centres at 0.25 before the first, 0.25 and 0.75 behind it, and beyond
+    assert (first.tolist(), second.tolist(), share.tolist()) == ([0, 0, 0, 1], [1, 1, 1, 1], [0, 512, 1536, 0])
+    first, second, share = neighbours(6, 3)
+    assert (first.tolist(), second.tolist(), share.tolist()) == ([0, 2, 4], [1, 3, 5], [1024, 1024, 1024])
+
+
+def test_resizing_rounds_halves_up_in_integers() -> None:
+    layer = QuantResize((1, 2))
+    x = np.array([1.0, -1.0, -2.0, 4.0], np.float32).reshape(1, 1, 4, 1) * 0.25
+    layer.build(x.shape)
+    layer.steps.assign([0.25, 0.25])
+    # Half-way between 1 and -1 is 0, between -2 and 4 it is 1.
+    np.testing.assert_array_equal(np.asarray(layer(x)).ravel() / 0.25, [0.0, 1.0])
+    odd = QuantResize((1, 1))
+    odd.build((1, 1, 2, 1))
+    odd.steps.assign([0.25, 0.25])
+    np.testing.assert_array_equal(np.asarray(odd(x[:, :, 1:3])).ravel() / 0.25, [-1.0])  # of -1 and -2: -1.5, up
