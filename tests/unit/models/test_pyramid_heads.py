@@ -12,7 +12,7 @@ from mobile_seg.models.blocks import Style
 from mobile_seg.models.cost import count
 from mobile_seg.models.features import Features
 from mobile_seg.models.heads import HEADS
-from mobile_seg.models.registry import build, check_trainable
+from mobile_seg.models.registry import build
 
 WIDTHS = {8: 6, 16: 10, 32: 4, 64: 12, 128: 8}
 
@@ -149,10 +149,3 @@ def test_every_anchor_starts_out_rare() -> None:
 def test_what_cannot_be_built_is_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(name, input_size=(64, 64), classes=3, **options)
-
-
-def test_only_the_fusion_head_is_trained_from_label_maps() -> None:
-    check_trainable("eff_spinenet_m0", None)
-    for head in ("classification", "retinanet"):
-        with pytest.raises(UsageError, match="not trained from label maps; choose from pyramid_fusion"):
-            check_trainable("eff_spinenet_m0", head)
