@@ -14,10 +14,10 @@ from mobile_seg.profiling.static import inspect_tflite
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SMALLER = "--input 64x64 --steps 60 --qat-steps 4 --batch 4 --aspp-rates 2,4 --aspp-width 64 --evaluate-every 1000"
+SMALLER = "--input 64x64 --steps 120 --qat-steps 4 --batch 4 --aspp-rates 2,4 --aspp-width 64 --evaluate-every 1000"
 REPLACED = {
     "(256, 352)": "(64, 64)",
-    "steps=4000, batch=8": "steps=60, batch=4",
+    "steps=4000, batch=8": "steps=120, batch=4",
     "steps=500, batch=8": "steps=4, batch=4",
 }
 
@@ -31,7 +31,7 @@ SNIPPETS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("readme")
-    write_toy_dataset(place / "my_images", train=16, val=4, size=(64, 64))
+    write_toy_dataset(place / "my_images", train=16, val=16, size=(64, 64))
     (yaml,) = [text for kind, text in BLOCKS if kind == "yaml"]
     (place / "my_dataset.yaml").write_text(yaml)
     (place / "my_photos").symlink_to(place / "my_images" / "val" / "images")
@@ -56,7 +56,7 @@ def test_the_commands_in_order(folder):
         run(folder, sys.executable, "-m", "mobile_seg", *words, *smaller)
     made = folder / "runs" / "first"
     assert (made / "report.html").stat().st_size > 10_000
-    assert len(list((folder / "predictions").glob("*.png"))) == 4
+    assert len(list((folder / "predictions").glob("*.png"))) == 16
     assert (folder / "with_argmax" / "mobile_spinenet_s49_minus_int8_labels.tflite").is_file()
 
 
@@ -78,4 +78,4 @@ def test_the_snippet_of_any_keras_model(folder):
     run(folder, sys.executable, "-c", SNIPPETS["keras.applications"])
     facts = inspect_tflite(folder / "model.tflite")
     assert facts.float_ops == 0
-    assert facts.inputs[0].dtype == "INT8"
+    assert facts.inputs[0].dtype == "int8"
