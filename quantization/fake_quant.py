@@ -8,6 +8,9 @@ from keras import ops
 RANGE_FLOOR = 1e-6
 """Narrowest range, so that a tensor that is always zero still has a scale."""
 
+WIDE_FLOOR = 1.28e-4
+"""The same for 16 bits, whose steps are as much smaller: kernels count a ReLU6's 6 in steps, in 32 bits."""
+
 RANGES = ("average", "learned")
 
 
@@ -86,7 +89,7 @@ class FakeQuant(keras.layers.Layer):
         """The range as the grid has it."""
         low, high = ops.convert_to_tensor(self.range_min), ops.convert_to_tensor(self.range_max)
         if self.bits == 16:
-            high = ops.maximum(high, -low)
+            high = ops.maximum(ops.maximum(high, -low), WIDE_FLOOR)
             low = -high
         return low, high
 

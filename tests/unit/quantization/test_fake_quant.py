@@ -158,3 +158,11 @@ def test_a_batch_of_zeros_leaves_a_range_that_can_be_divided_by() -> None:
     quantizer(np.zeros((1, 4), np.float32), training=True)
     assert quantizer.get_range() == (0.0, pytest.approx(RANGE_FLOOR))
     assert not np.asarray(quantizer(np.zeros((1, 4), np.float32))).any()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tensor_that_is_always_zero_has_steps_that_kernels_can_count_in(bits: int) -> None:
+    quantizer = FakeQuant(bits=bits)
+    quantizer.build((1, 2))
+    quantizer.set_range(0.0, 0.0)
+    assert 6.0 / quantizer.step < 2**31, "a ReLU6's limit, as an integer"
