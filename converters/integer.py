@@ -280,6 +280,8 @@ def _widened(grid: Grid, bits: int) -> Grid:
     if grid.bits == bits:
         return grid
     largest = max(abs(-128 - grid.zero_point), abs(127 - grid.zero_point)) * grid.scale[0]
+    # Kernels count a ReLU6's 6 in steps, in 32 bits: a tensor of nothing but zeros must not have smaller ones.
+    largest = max(largest, 2.0**-13)
     return Grid(16, (float(np.float32(largest / 32767)),))
 
 
