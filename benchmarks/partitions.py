@@ -24,7 +24,7 @@ from mobile_seg.models.entry import Entry
 from mobile_seg.models.registry import ENTRIES, build
 from mobile_seg.profiling.static import inspect_tflite
 from mobile_seg.quantization import quantize
-from mobile_seg.quantization.deploy import deploy_graph
+from mobile_seg.tflite import to_tflite
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "partitions.json"
@@ -62,7 +62,7 @@ def measure(entry: Entry) -> dict[str, Any]:
     noise = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3)).astype(np.float32)
     contents = {
         "float32": convert_graph(model, precision="float32", io="float").content,
-        "int8": convert_graph(deploy_graph(quantize(model, [noise])), precision="int8", io="uint8").content,
+        "int8": to_tflite(quantize(model, [noise]), io="uint8"),
     }
     found: dict[str, Any] = {"head": entry.heads[0]}
     for precision, content in contents.items():

@@ -30,7 +30,7 @@ from mobile_seg.models.registry import ENTRIES, build
 from mobile_seg.profiling.host import cpu_name
 from mobile_seg.profiling.static import inspect_tflite
 from mobile_seg.quantization import quantize
-from mobile_seg.quantization.deploy import deploy_graph
+from mobile_seg.tflite import to_tflite
 from mobile_seg.verify.tflite_runner import load_interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,7 +136,7 @@ def _float(model: keras.Model) -> bytes:
 
 
 def _int8(model: keras.Model, shown: np.ndarray) -> bytes:
-    return convert_graph(deploy_graph(quantize(model, [shown])), precision="int8", io="int8").content
+    return to_tflite(quantize(model, [shown]))
 
 
 def in_turn(

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from mobile_seg.graph import node_of, nodes
+from mobile_seg.graph import functional, node_of, nodes
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Call:
 
 def walk(model: keras.Model) -> tuple[Call, ...]:
     """Every call of a functional or Sequential model, each behind those it reads; a layer once per call."""
-    graph = model._functional if type(model) is keras.Sequential else model
+    graph = functional(model)
     every = nodes(graph)
     places = {id(node): place for place, node in enumerate(every)}
     returned = {id(node_of(tensor)) for tensor in graph.outputs}

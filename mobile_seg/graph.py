@@ -143,8 +143,9 @@ def plain(model: keras.Model, translate: Translate | None = None) -> keras.Model
         UnsupportedLayerError: for an inner model that is not functional or casts its input to integers, and
             for what `view` refuses.
     """
-    outer = _functional(model)
-    if all(_is_plain(operation, outer) for operation in outer.operations):
+    outer = functional(model)
+    called_once = len(nodes(outer)) == len(outer.operations)
+    if called_once and all(_is_layer(operation) for operation in outer.operations):
         return outer
     inputs = _fresh_inputs(outer)
     unfolding = _Unfolding(translate or _refused, {operation.name for operation in outer.operations})
@@ -172,18 +173,16 @@ def named(tensor: Any, name: str) -> Any:
     return keras.layers.Activation("linear", name=name, dtype=layer.dtype_policy)(tensor)
 
 
-def _is_plain(operation: Any, graph: Any) -> bool:
-    layer = isinstance(operation, keras.layers.Layer) and not isinstance(operation, keras.Model)
-    return layer and _calls(operation, graph) == 1
+def _is_layer(operation: Any) -> bool:
+    return isinstance(operation, keras.layers.Layer) and not isinstance(operation, keras.Model)
 
 
-def _calls(operation: Any, graph: Any) -> int:
-    """How often a model calls one of its operations."""
-    return sum(node.operation is operation for node in nodes(graph))
+def functional(model: Any) -> Any:
+    """The graph inside a functional or Sequential model; one that overrides `call` has none that counts.
 
-
-def _functional(model: Any) -> Any:
-    """The graph inside a functional or Sequential model; one that overrides `call` has none that counts."""
+    Raises:
+        UnsupportedLayerError: for any other model.
+    """
     graph = model._functional if type(model) is keras.Sequential else model
     kind = keras.src.models.functional.Functional
     if not isinstance(graph, kind) or type(graph).call is not kind.call:
@@ -229,7 +228,7 @@ class _Unfolding:
 
     def _inner(self, node: Any, arguments: Any, again: bool) -> list[Any]:
         model = node.operation
-        inner = _functional(model)
+        inner = functional(model)
         if any(
             keras.backend.is_int_dtype(own.dtype) and own.dtype != given.dtype
             for own, given in zip(inner.inputs, node.input_tensors, strict=True)

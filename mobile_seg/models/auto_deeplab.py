@@ -10,8 +10,9 @@ from typing import NamedTuple
 import keras
 
 from mobile_seg.errors import UsageError
-from mobile_seg.models.blocks import Style, Tensor, activation, conv_bn, drop_path, initializer, resized
+from mobile_seg.models.blocks import Style, Tensor, activation, conv_bn, drop_path, initializer
 from mobile_seg.models.features import Features
+from mobile_seg.models.resample import resized
 
 Size = tuple[int, int]
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import keras
 
 from mobile_seg.errors import UsageError, choose
-from mobile_seg.models.blocks import Style, Tensor, conv_bn, resized
+from mobile_seg.models.blocks import Style, Tensor, conv_bn
 from mobile_seg.models.deeplabv3 import aspp, aspp_mistakes, conv3x3
 from mobile_seg.models.features import Features
+from mobile_seg.models.resample import resized
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mobile_seg.layers import WeightedSum
 from mobile_seg.models import blocks
 from mobile_seg.models.blocks import Squeeze, Style, Tensor
 from mobile_seg.models.features import Features
+from mobile_seg.models.resample import resample_depthwise
 from mobile_seg.models.scale_permuted import MBCONV_49, Block, drop_rate, run, size_at
 
 EXPAND = 6
@@ -53,11 +54,8 @@ class MBConvSpineNet:
 
     def scaled(self, width: int) -> int:
         """A width of this variant; rounding to a divisor never takes more than a tenth away."""
-        exact, step = width * self.scale, self.divisor
-        if step == 1:
-            return max(1, int(exact))
-        rounded = max(step, int(exact + step / 2) // step * step)
-        return rounded if rounded >= 0.9 * exact else rounded + step
+        exact = width * self.scale
+        return max(1, int(exact)) if self.divisor == 1 else blocks.divisible(exact, self.divisor)
 
 
 def backbone(x: Tensor, row: MBConvSpineNet, *, output_stride: int, style: Style) -> Features:
@@ -67,7 +65,7 @@ def backbone(x: Tensor, row: MBConvSpineNet, *, output_stride: int, style: Style
 
     def resampled(source: int, number: int, tensor: Tensor) -> Tensor:
         level = table[number].level
-        return blocks.resample_depthwise(
+        return resample_depthwise(
             tensor,
             row.scaled(row.widths[number]),
             stride_from=2 ** table[source].level,
@@ -95,7 +93,7 @@ def backbone(x: Tensor, row: MBConvSpineNet, *, output_stride: int, style: Style
                 stride=1 if repeat else stride,
                 squeeze=Squeeze(max(1, int(SQUEEZE_SHARE * channels)), inner=style.activation, gate=row.gate),
                 drop=drop_rate(row.drop_path, number, len(table)),
-                name=f"b{number:02d}r{repeat + 1}" if repeat else f"b{number:02d}",
+                name=blocks.nth(f"b{number:02d}", repeat),
                 style=style,
             )
         return tensor

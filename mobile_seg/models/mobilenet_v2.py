@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mobile_seg.errors import UsageError
 from mobile_seg.models.atrous import atrous_steps
-from mobile_seg.models.blocks import Style, Tensor, conv_bn, inverted_bottleneck
+from mobile_seg.models.blocks import Style, Tensor, conv_bn, divisible, inverted_bottleneck
 from mobile_seg.models.features import Features
 
 
@@ -54,12 +54,6 @@ class MobileNetV2:
     def channels(self, at_one: int) -> int:
         """The width of a layer that has `at_one` channels at width 1."""
         return divisible(at_one * self.width, self.divisor)
-
-
-def divisible(channels: float, divisor: int) -> int:
-    """The multiple of `divisor` nearest to `channels`; one more where that took away more than a tenth."""
-    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * channels else nearest
 
 
 def backbone(x: Tensor, row: MobileNetV2, *, output_stride: int, style: Style) -> Features:

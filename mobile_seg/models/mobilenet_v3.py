@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from mobile_seg.errors import choose
 from mobile_seg.models.atrous import atrous_steps
-from mobile_seg.models.blocks import Squeeze, Style, Tensor, conv_bn, inverted_bottleneck
+from mobile_seg.models.blocks import Squeeze, Style, Tensor, conv_bn, divisible, inverted_bottleneck
 from mobile_seg.models.features import Features
-from mobile_seg.models.mobilenet_v2 import divisible
 from mobile_seg.models.registry import ACTIVATIONS
 
 

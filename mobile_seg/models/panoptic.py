@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import keras
 
 from mobile_seg.errors import UsageError
-from mobile_seg.models.blocks import Style, Tensor, conv_bn, resized, separable_conv_bn
+from mobile_seg.models.blocks import Style, Tensor, conv_bn, separable_conv_bn
 from mobile_seg.models.deeplabv3 import aspp, aspp_mistakes
 from mobile_seg.models.features import Features
+from mobile_seg.models.resample import resized
 
 TAPS = (8, 4)
 """The strides at which a decoder reads the backbone again, in order; the outputs have the last of them."""

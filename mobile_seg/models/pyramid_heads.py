@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import keras
 
 from mobile_seg.errors import UsageError
-from mobile_seg.models.blocks import Style, Tensor, conv_bn, initializer, norm_act, upsampled
+from mobile_seg.models.blocks import Style, Tensor, conv_bn, initializer, norm_act
 from mobile_seg.models.deeplabv3 import conv3x3
 from mobile_seg.models.features import Features
+from mobile_seg.models.resample import upsampled
 
 
 @dataclass(frozen=True)

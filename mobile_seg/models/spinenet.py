@@ -9,6 +9,7 @@ import keras
 from mobile_seg.models import blocks
 from mobile_seg.models.blocks import Style, Tensor
 from mobile_seg.models.features import Features
+from mobile_seg.models.resample import resample_dense
 from mobile_seg.models.scale_permuted import SPINENET_49, Block, drop_rate, run, size_at
 
 WIDTHS = {2: 64, 3: 128, 4: 256, 5: 256, 6: 256, 7: 256}
@@ -47,7 +48,7 @@ def backbone(x: Tensor, row: SpineNet, *, output_stride: int, style: Style) -> F
 
     def resampled(source: int, number: int, tensor: Tensor) -> Tensor:
         origin, block = table[source], table[number]
-        return blocks.resample_dense(
+        return resample_dense(
             tensor,
             KINDS[block.kind][1] * row.width(block.level),
             reduced=int(row.width(origin.level) * row.alpha),
@@ -66,7 +67,7 @@ def backbone(x: Tensor, row: SpineNet, *, output_stride: int, style: Style) -> F
         block = table[number]
         options: dict[str, Any] = {"style": style, "drop": drop_rate(row.drop_path, number, len(table))}
         for repeat in range(row.repeats):
-            name = f"b{number:02d}r{repeat + 1}" if repeat else f"b{number:02d}"
+            name = blocks.nth(f"b{number:02d}", repeat)
             tensor = KINDS[block.kind][0](tensor, row.width(block.level), name=name, **options)
         return tensor
 

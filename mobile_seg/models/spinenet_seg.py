@@ -18,10 +18,10 @@ from mobile_seg.models.blocks import (
     conv_bn,
     inverted_bottleneck,
     max_pool,
-    resample_dense,
-    resample_depthwise,
+    nth,
 )
 from mobile_seg.models.features import Features
+from mobile_seg.models.resample import resample_dense, resample_depthwise
 
 
 class Block(NamedTuple):
@@ -97,8 +97,7 @@ def backbone(x: Tensor, row: SpineNetSeg, *, output_stride: int, style: Style) -
 
     def repeated(tensor: Tensor, level: int, *, name: str, dilation: int = 1) -> Tensor:
         for repeat in range(row.repeats):
-            own = f"{name}r{repeat + 1}" if repeat else name
-            tensor = bottleneck(tensor, row.width(level), name=own, style=style, dilation=dilation)
+            tensor = bottleneck(tensor, row.width(level), name=nth(name, repeat), style=style, dilation=dilation)
         return tensor
 
     def resampled(source: Tensor, block: Block, **where: Any) -> Tensor:

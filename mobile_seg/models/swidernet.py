@@ -12,7 +12,7 @@ import keras
 
 from mobile_seg.errors import UsageError
 from mobile_seg.layers import SwitchableAtrousConv2D
-from mobile_seg.models.blocks import Style, Tensor, activation, conv_bn, drop_path, max_pool, norm_act
+from mobile_seg.models.blocks import Style, Tensor, activation, conv_bn, drop_path, max_pool, norm_act, nth
 from mobile_seg.models.features import Features
 
 
@@ -88,8 +88,7 @@ def backbone(x: Tensor, row: SWideRNet, *, output_stride: int, style: Style) -> 
             step = 2 if halved and stride < output_stride else 1
             if step > 1:
                 taps[stride] = x
-            name = f"{stage.name}r{index + 1}" if index else stage.name
-            x = _block(x, row, stage, name=name, style=style, stride=step, rate=rate)
+            x = _block(x, row, stage, name=nth(stage.name, index), style=style, stride=step, rate=rate)
             stride, rate = stride * step, rate * (2 if halved and step == 1 else 1)
         if stage.entry:
             x = max_pool(x, name=f"{stage.name}_pool")

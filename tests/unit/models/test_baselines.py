@@ -11,8 +11,9 @@ from keras import layers
 from mobile_seg.errors import UsageError
 from mobile_seg.graph import view
 from mobile_seg.models import registry
+from mobile_seg.models.blocks import divisible
 from mobile_seg.models.cost import count
-from mobile_seg.models.mobilenet_v2 import MobileNetV2, divisible
+from mobile_seg.models.mobilenet_v2 import MobileNetV2
 from mobile_seg.models.registry import find
 from mobile_seg.models.resnet import ResNet
 from mobile_seg.models.weightless import weightless
