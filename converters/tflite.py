@@ -51,7 +51,8 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
         manifest: of the Keras model; the artifact's is derived from it.
 
     Raises:
-        UsageError: for integers without quantizers or float32 with them, or on a backend other than TensorFlow.
+        UsageError: for integers without quantizers or float32 with them, on a backend other than TensorFlow, or
+            if `logits-full` or `labels` is asked of logits at another size than the input's.
         ArtifactError: if the converter fails, with its reason.
     """
     fits = ("float16", "int8", "int16x8", "w8") if integer_graph else ("float32", "float16")
@@ -60,7 +61,13 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
             f"precision={options.precision!r} does not fit this model: int8, int16x8 and w8 need a quantized one "
             "(mobile_seg.quantize), float32 a float one"
         )
-    made = convert_graph(model, precision=options.precision, io=options.io, head=_head(model, options))
+    if options.output != "logits" and tuple(model.output_shape[1:3]) != tuple(model.input_shape[1:3]):
+        raise UsageError(
+            f"output={options.output!r} needs logits at the input's size, {model.name} gives {model.output_shape}; "
+            "pass it through mobile_seg.quantization.full_size.at_input_size before deploying it"
+        )
+    head = _labels if options.output == "labels" else None
+    made = convert_graph(model, precision=options.precision, io=options.io, head=head)
     described = _describe(made.content, options, manifest)
     return Converted(finish(made.content, described), made.conversions, described)
 
@@ -102,19 +109,12 @@ def convert_graph(
     return ConvertedGraph(pack(writer.write(io=io)), writer.conversions)
 
 
-def _head(model: keras.Model, options: ExportOptions) -> Head | None:
-    """Resizing to the input's size, and the labels."""
-    size = tuple(model.input_shape[1:3])
+def _labels(logits: Any) -> Any:
+    """`[1, H, W, C]` → class ids `[1, H, W]`, the first of equals."""
+    import tensorflow as tf
 
-    def resized(logits: Any) -> Any:
-        import tensorflow as tf
-
-        if tuple(logits.shape[1:3]) != size:
-            logits = tf.image.resize(logits, size, "bilinear")
-        # int32: GPU delegates and NPUs refuse the default int64.
-        return logits if options.output != "labels" else tf.argmax(logits, axis=-1, output_type=tf.int32)
-
-    return None if options.output == "logits" else resized
+    # int32: GPU delegates and NPUs refuse the default int64.
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
 def _frozen(graph: keras.Model, head: Head | None, *, byte_input: bool) -> Any:

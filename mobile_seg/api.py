@@ -140,6 +140,8 @@ def export(
 
     dataset = load_dataset(data)
     network, manifest, scheme = _model_for(model, precision, dataset)
+    if output != "logits":
+        network, manifest = _at_input_size(network, manifest)
     integers = is_quantized(network)
     options = ExportOptions(precision=find(scheme).precision if integers else scheme, output=output, io=io)
     graph = deploy_graph(network) if integers else network
@@ -209,6 +211,15 @@ def profile(
     from mobile_seg.profiling.host import profile_host
 
     return profile_host(artifact, images=list(images), threads=threads, warmup=warmup, runs=runs)
+
+
+def _at_input_size(network: Any, manifest: Manifest) -> tuple[Any, Manifest]:
+    """The model that answers at its input's size, and its manifest."""
+    from mobile_seg.quantization.full_size import at_input_size
+
+    size = {"height": manifest.input.height, "width": manifest.input.width}
+    output = dataclasses.replace(manifest.output, kind="logits-full", **size)
+    return at_input_size(network), dataclasses.replace(manifest, output=output)
 
 
 def _opened(artifact: "PathLike | Runner") -> "Runner":

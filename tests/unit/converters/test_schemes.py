@@ -40,6 +40,7 @@ def _body(x: Any) -> Any:
 def _made(scheme: str, *, keep: dict[str, str] | None = None, **form: str) -> tuple[keras.Model, Converted]:
     quantized = quantize(nets.net(_body, size=(16, 24)), [SHOWN.astype(np.float32)], scheme=scheme, keep=keep)
     options = ExportOptions(precision=find(scheme).precision, **form)
+    quantized = nets.in_form(quantized, form.get("output", "logits"))
     manifest = nets.manifest_of(quantized)
     return quantized, convert(deploy_graph(quantized), options=options, manifest=manifest, integer_graph=True)
 

@@ -21,6 +21,7 @@ from mobile_seg.profiling.static import GraphFacts, inspect_tflite
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
 from mobile_seg.quantization.fake_quant import FakeQuant
+from mobile_seg.quantization.full_size import at_input_size
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.scheme import find
 from mobile_seg.quantization.settle import settle
@@ -101,8 +102,14 @@ def calibrated(model: keras.Model, *, scheme: str = "int8", keep: dict[str, str]
     return quantized
 
 
+def in_form(model: keras.Model, output: str) -> keras.Model:
+    """The model that a file of this output is made from."""
+    return model if output == "logits" else at_input_size(model)
+
+
 def to_int8(quantized: keras.Model, *, output: str = "logits", io: str = "uint8") -> Converted:
     """Convert a calibrated quantization-aware model."""
+    quantized = in_form(quantized, output)
     options = ExportOptions(precision="int8", output=output, io=io)
     return convert(deploy_graph(quantized), options=options, manifest=manifest_of(quantized), integer_graph=True)
 
