@@ -18,6 +18,9 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find mobile_seg converters quantization \
     -name __pycache__ -prune -o -type l -prune -o -print)
 
+# Two files of tests at a time: TensorFlow fills the cores in some, Python one core in most.
+PARALLEL ?= --numprocesses 2 --dist loadfile
+
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: quickstart test test-slow lint docs format wheel-smoke clean
@@ -31,7 +34,7 @@ quickstart: $(VENV)/package.stamp
 
 test: export MOBILE_SEG_INSTALLED := 1
 test: lint wheel-smoke
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest $(PARALLEL)
 
 test-slow: export MOBILE_SEG_INSTALLED := 1
 test-slow: $(VENV)/dev.stamp
@@ -77,5 +80,5 @@ $(VENV)/package.stamp: $(VENV)/pip.stamp $(SOURCES)
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/package.stamp pyproject.toml
-	$(PIP) install --quiet "$$(ls dist/*.whl)[dev]"
+	$(PIP) install --quiet "$$(ls dist/*.whl)[dev,coreml,onnx]"
 	touch $@

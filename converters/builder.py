@@ -126,6 +126,26 @@ class Builder:
             self._converted[value.index, grid] = Value(index, grid)
         return self._converted[value.index, grid]
 
+    def without_unused(self) -> Any:
+        """The model without what nothing reads or writes, such as biases before they were rounded."""
+        graph = self.graph
+        ends = [index for ends in (graph.inputs, graph.outputs) for index in ends]
+        inner = [int(index) for one in graph.operators for index in (*one.inputs, *one.outputs)]
+        used = sorted({index for index in (*ends, *inner) if index >= 0})
+        places = {old: new for new, old in enumerate(used)} | {-1: -1}
+        graph.tensors = [graph.tensors[index] for index in used]
+        graph.inputs, graph.outputs = ([places[index] for index in ends] for ends in (graph.inputs, graph.outputs))
+        for operator in graph.operators:
+            operator.inputs, operator.outputs = (
+                np.asarray([places[int(index)] for index in tensors], np.int32)
+                for tensors in (operator.inputs, operator.outputs)
+            )
+        held = [0, *sorted({tensor.buffer for tensor in graph.tensors} - {0})]
+        self.model.buffers = [self.model.buffers[buffer] for buffer in held]
+        for tensor in graph.tensors:
+            tensor.buffer = held.index(tensor.buffer)
+        return self.model
+
     def _is_unsigned(self, value: Value) -> bool:
         return bool(self.graph.tensors[value.index].type == schema.TensorType.UINT8)
 

@@ -53,7 +53,7 @@ class IntegerWriter:
             if io == "float" and value.grid is not None:
                 value = self.made.converted(value, None, "floats are asked for at the output")
             self.made.graph.outputs.append(value.index)
-        return self.made.model
+        return self.made.without_unused()
 
     def _look_through_layouts(self) -> None:
         """The converter moves pairs behind a reshape: what nothing else reads in front is on the same grid.

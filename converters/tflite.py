@@ -4,15 +4,18 @@ import contextlib
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+from ai_edge_litert import schema_py_generated as schema
 
 from mobile_seg.converters.builder import Conversion
+from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.deploy import deploy_graph
-from mobile_seg.converters.flat import pack, unpack
+from mobile_seg.converters.flat import operator_code, pack, unpack
+from mobile_seg.converters.frozen import Head, frozen, output_head
 from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.metadata import finish
 from mobile_seg.converters.options import INTEGER_PRECISIONS, IO_TYPES, PRECISIONS, ExportOptions
@@ -28,18 +31,8 @@ class ConvertedGraph:
     conversions: tuple[Conversion, ...]
 
 
-@dataclass(frozen=True)
-class Converted(ConvertedGraph):
-    """An artifact: its bytes, manifest inside, and that manifest."""
-
-    manifest: Manifest
-
-
 LARGEST = 2**31 - 2**24
 """Bytes of weights that fit a file: its offsets are signed and have 32 bits, and the graph needs some room."""
-
-Head = Callable[[Any], Any]
-"""What follows the model's output inside the file, in TensorFlow operations."""
 
 
 def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, integer_graph: bool) -> Converted:
@@ -61,15 +54,11 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
             f"precision={options.precision!r} does not fit this model: int8, int16x8 and w8 need a quantized one "
             "(mobile_seg.quantize), float32 a float one"
         )
-    if options.output != "logits" and tuple(model.output_shape[1:3]) != tuple(model.input_shape[1:3]):
-        raise UsageError(
-            f"output={options.output!r} needs logits at the input's size, {model.name} gives {model.output_shape}; "
-            "pass it through mobile_seg.quantization.full_size.at_input_size before deploying it"
-        )
-    head = _labels if options.output == "labels" else None
+    head = output_head(model, options.output)
     made = convert_graph(model, precision=options.precision, io=options.io, head=head)
-    described = _describe(made.content, options, manifest)
-    return Converted(finish(made.content, described), made.conversions, described)
+    content = _with_ids_as_bytes(made.content) if options.output == "labels-nearest" else made.content
+    described = _describe(content, options, manifest)
+    return Converted(finish(content, described), described, made.conversions)
 
 
 def convert_graph(
@@ -93,7 +82,7 @@ def convert_graph(
             "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
         )
     choose("precision", precision, PRECISIONS)
-    choose("io", io, ("int8", *IO_TYPES))
+    choose("io", io, IO_TYPES)
     size = 4 * model.count_params()
     if size > LARGEST:
         raise UsageError(
@@ -102,68 +91,11 @@ def convert_graph(
         )
     integers = precision in INTEGER_PRECISIONS
     graph = deploy_graph(model, strip_rescaling=integers, wide=precision == "int16x8")
-    content = _run_converter(_frozen(graph, head, byte_input=io == "uint8" and not integers), precision)
+    content = _run_converter(frozen(graph, head, byte_input=io == "uint8" and not integers), precision)
     if not (integers or precision == "w8"):
         return ConvertedGraph(content, ())
     writer = IntegerWriter(unpack(content))
     return ConvertedGraph(pack(writer.write(io=io)), writer.conversions)
-
-
-def _labels(logits: Any) -> Any:
-    """`[1, H, W, C]` → class ids `[1, H, W]`, the first of equals."""
-    import tensorflow as tf
-
-    # int32: GPU delegates and NPUs refuse the default int64.
-    return tf.argmax(logits, axis=-1, output_type=tf.int32)
-
-
-def _frozen(graph: keras.Model, head: Head | None, *, byte_input: bool) -> Any:
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    signature = []
-    for tensor in graph.inputs:
-        if None in tensor.shape[1:]:
-            raise UsageError(f"{graph.name} takes {tensor.shape}; a file has one size: build it with all sizes given")
-        kind = tf.uint8 if byte_input else tf.float32
-        signature.append(tf.TensorSpec((1, *tensor.shape[1:]), kind, tensor.name))
-
-    @tf.function(input_signature=signature)
-    def computed(*inputs: Any) -> Any:
-        floats = [tf.cast(one, tf.float32) for one in inputs]
-        output = graph(floats[0] if len(floats) == 1 else floats, training=False)
-        return output if head is None else head(output)
-
-    with _dilated_depthwise_as_one_operation():
-        return convert_variables_to_constants_v2(computed.get_concrete_function())
-
-
-@contextlib.contextmanager
-def _dilated_depthwise_as_one_operation() -> Iterator[None]:
-    """Trace dilated depthwise convolutions without SPACE_TO_BATCH and BATCH_TO_SPACE around them.
-
-    TensorFlow merges those of two convolutions that read one tensor at one rate, as in the two ASPPs of
-    Panoptic-DeepLab; then its converter does not know the pattern any more and leaves them in the file.
-    """
-    import tensorflow as tf
-
-    backend = keras.src.backend.nn
-    usual = backend.depthwise_conv
-
-    def traced(inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", *rest: Any, **named: Any) -> Any:
-        rate = named.get("dilation_rate", rest[1] if len(rest) > 1 else 1)
-        rates = (rate, rate) if isinstance(rate, int) else tuple(rate)
-        if max(rates) == 1:
-            return usual(inputs, kernel, strides, padding, *rest, **named)
-        return tf.raw_ops.DepthwiseConv2dNative(
-            input=inputs, filter=kernel, strides=[1, 1, 1, 1], padding=padding.upper(), dilations=[1, *rates, 1]
-        )
-
-    backend.depthwise_conv = traced
-    try:
-        yield
-    finally:
-        backend.depthwise_conv = usual
 
 
 @contextlib.contextmanager
@@ -205,6 +137,23 @@ def _run_converter(frozen: Any, precision: str) -> bytes:
         ) from error
 
 
+def _with_ids_as_bytes(content: bytes) -> bytes:
+    """Move class ids as uint8 behind the argmax: TensorFlow's converter resizes floats only, LiteRT bytes too."""
+    model = unpack(content)
+    graph, ids = model.subgraphs[0], set()
+    for operator in graph.operators:
+        code = operator_code(model, operator)
+        if code == schema.BuiltinOperator.ARG_MAX:
+            ids.add(int(operator.outputs[0]))
+        elif ids.intersection(map(int, operator.inputs)):
+            if operator.builtinOptions is not None and code == schema.BuiltinOperator.CAST:
+                operator.builtinOptions.outDataType = schema.TensorType.UINT8
+            for tensor in operator.outputs:
+                graph.tensors[tensor].type = schema.TensorType.UINT8
+                ids.add(int(tensor))
+    return pack(model)
+
+
 def _describe(content: bytes, options: ExportOptions, manifest: Manifest) -> Manifest:
     """The artifact's manifest, with what the converted file itself says of its tensors."""
     from ai_edge_litert.interpreter import Interpreter
@@ -215,7 +164,8 @@ def _describe(content: bytes, options: ExportOptions, manifest: Manifest) -> Man
     scale, zero_point = made["quantization"]
     quantized = made["dtype"].__name__ in ("int8", "int16")
     if options.integer_io:
-        _check_bytes_are_the_input(given["quantization"], manifest.input)
+        step, zero = given["quantization"]
+        _check_bytes_are_the_input(step, zero + (128 if options.io == "int8" else 0), manifest.input)
     return dataclasses.replace(
         manifest,
         precision=options.precision,
@@ -231,13 +181,12 @@ def _describe(content: bytes, options: ExportOptions, manifest: Manifest) -> Man
     )
 
 
-def _check_bytes_are_the_input(quantization: tuple[float, int], spec: InputSpec) -> None:
+def _check_bytes_are_the_input(scale: float, zero_point: int, spec: InputSpec) -> None:
     """A byte b must stand for (b - mean) / std, or the app would feed another image than was trained on.
 
     Raises:
         ArtifactError: if the converter chose another scale or zero point.
     """
-    scale, zero_point = quantization
     if abs(scale * spec.std - 1.0) > 1e-6 or zero_point != spec.mean:
         raise ArtifactError(
             f"the input tensor has scale {scale} and zero point {zero_point}, but the model was trained on "

@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Any
 from mobile_seg.registration import register
 
 if TYPE_CHECKING:
-    from mobile_seg.api import analyze, build, evaluate, export, predict, profile, quantize, train
+    from mobile_seg.api import analyze, build, evaluate, export, export_all, predict, profile, quantize, train
     from mobile_seg.tflite import to_tflite
 
 register()
 
-__all__ = ["analyze", "build", "evaluate", "export", "predict", "profile", "quantize", "to_tflite", "train"]
+__all__ = [
+    "analyze",
+    "build",
+    "evaluate",
+    "export",
+    "export_all",
+    "predict",
+    "profile",
+    "quantize",
+    "to_tflite",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

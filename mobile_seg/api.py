@@ -4,34 +4,42 @@ Each takes and returns plain values: paths of model files, records of what was m
 is a thin layer over these, and `mobile_seg.job` chains them.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_seg.data.description import Dataset, load_dataset
+from mobile_seg.data.description import load_dataset
 from mobile_seg.errors import UsageError, choose
-from mobile_seg.files import write_bytes, write_text
+from mobile_seg.exporting import Exported, Exports, export, export_all
 from mobile_seg.keras_file import keras_manifest, save_model
-from mobile_seg.manifest import Manifest
 from mobile_seg.models.entry import SEMANTIC_HEADS
 from mobile_seg.models.registry import build
 from mobile_seg.phases import FLOAT_RECIPE as FLOAT_RECIPE
 from mobile_seg.phases import QAT_RECIPE as QAT_RECIPE
 from mobile_seg.phases import PathLike, Progress, train_phase
-from mobile_seg.quantizing import analyze, quantize, quantized, scheme_of
+from mobile_seg.quantizing import analyze, quantize
 from mobile_seg.training.recipe import Recipe
 
 if TYPE_CHECKING:  # importing this module loads nothing heavy, so that `--help` can show its defaults
-    from mobile_seg.converters.builder import Conversion
     from mobile_seg.evaluation.confusion import SegmentationScore
     from mobile_seg.imaging import Image, LabelMap
     from mobile_seg.profiling.records import HostProfile
-    from mobile_seg.verify.compare import Agreement
     from mobile_seg.verify.runners import Runner
 
-__all__ = ["analyze", "build", "evaluate", "export", "predict", "profile", "quantize", "train"]
+__all__ = [
+    "Exported",
+    "Exports",
+    "analyze",
+    "build",
+    "evaluate",
+    "export",
+    "export_all",
+    "predict",
+    "profile",
+    "quantize",
+    "train",
+]
 
 
 def train(
@@ -90,77 +98,10 @@ def train(
     )
     if mixed_precision:
         network = in_float32(network, untrained)
-    manifest = keras_manifest(network, dataset.classes, dataset.palette, precision="float32", name=model)
-    return save_model(network, Path(folder) / "model_float.keras", manifest)
-
-
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    """An artifact on disk, how closely it follows its Keras model, and every conversion between integers inside."""
-
-    path: Path
-    manifest: Manifest
-    agreement: "Agreement"
-    conversions: "tuple[Conversion, ...]" = ()
-
-
-def export(
-    model: PathLike,
-    *,
-    data: PathLike,
-    folder: PathLike,
-    precision: str | None = None,
-    output: str = "logits",
-    io: str = "uint8",
-    force: bool = False,
-    progress: Progress | None = None,
-) -> Exported:
-    """Export a `.keras` model to TFLite and verify the file on the dataset's validation images.
-
-    A quantized model has the precision of its scheme; None asks for that, and for int8 of a float model,
-    which is quantized after training, calibrated on the dataset's training images, as for int16x8 and w8.
-    The manifest goes inside the file and beside it (`.json`). With `force` an artifact below the parity
-    gate's floor is written all the same.
-
-    Raises:
-        UsageError: for options that do not fit the model.
-        ParityError: if the file does not follow the model; then nothing is written.
-        ArtifactError, DatasetError, DiskError: as their names say.
-    """
-    from mobile_seg.converters.options import ExportOptions
-    from mobile_seg.converters.tflite import convert
-    from mobile_seg.data.readers import read_split
-    from mobile_seg.quantization.deploy import deploy_graph
-    from mobile_seg.quantization.rewrite import is_quantized
-    from mobile_seg.quantization.scheme import find
-    from mobile_seg.verify import gate
-    from mobile_seg.verify.compare import compare
-    from mobile_seg.verify.keras_runner import KerasRunner
-    from mobile_seg.verify.tflite_runner import TFLiteRunner
-
-    dataset = load_dataset(data)
-    network, manifest, scheme = _model_for(model, precision, dataset)
-    if output != "logits":
-        network, manifest = _at_input_size(network, manifest)
-    integers = is_quantized(network)
-    options = ExportOptions(precision=find(scheme).precision if integers else scheme, output=output, io=io)
-    graph = deploy_graph(network) if integers else network
-    converted = convert(graph, options=options, manifest=manifest, integer_graph=integers)
-    form = ("" if output == "logits" else f"_{output}") + ("" if io == "uint8" else "_float-io")
-    name = f"{manifest.model}_{scheme}{form}.tflite"
-    path = Path(folder) / name
-    total = len(dataset.val)
-    agreement = compare(
-        KerasRunner(network, manifest=manifest),
-        TFLiteRunner(converted.content, manifest=converted.manifest, path=path),
-        (image for image, _ in read_split(dataset, "val")),
-        progress=None if progress is None else lambda done: progress(done, total, f"verifying {name}"),
+    manifest = keras_manifest(
+        network, dataset.classes, dataset.palette, precision="float32", name=model, options=options
     )
-    if not force:
-        gate.check(agreement, precision=options.precision, artifact=name)
-    write_bytes(path, converted.content)
-    write_text(path.with_suffix(".json"), converted.manifest.to_json())
-    return Exported(path, converted.manifest, agreement, converted.conversions)
+    return save_model(network, Path(folder) / "model_float.keras", manifest)
 
 
 def evaluate(
@@ -213,42 +154,7 @@ def profile(
     return profile_host(artifact, images=list(images), threads=threads, warmup=warmup, runs=runs)
 
 
-def _at_input_size(network: Any, manifest: Manifest) -> tuple[Any, Manifest]:
-    """The model that answers at its input's size, and its manifest."""
-    from mobile_seg.quantization.full_size import at_input_size
-
-    size = {"height": manifest.input.height, "width": manifest.input.width}
-    output = dataclasses.replace(manifest.output, kind="logits-full", **size)
-    return at_input_size(network), dataclasses.replace(manifest, output=output)
-
-
 def _opened(artifact: "PathLike | Runner") -> "Runner":
     from mobile_seg.verify.runners import Runner, open_artifact
 
     return artifact if isinstance(artifact, Runner) else open_artifact(artifact)
-
-
-def _model_for(path: PathLike, precision: str | None, dataset: Dataset) -> tuple[Any, Manifest, str]:
-    """Load a `.keras` model in the form that `precision` needs, with its manifest and its scheme or float precision."""
-    from mobile_seg.converters.options import PRECISIONS
-    from mobile_seg.quantization.rewrite import is_quantized
-    from mobile_seg.quantization.scheme import find
-    from mobile_seg.verify.keras_runner import load_keras
-    from mobile_seg.verify.runners import require_manifest
-
-    if precision is not None:
-        choose("precision", precision, PRECISIONS)
-    if Path(path).suffix != ".keras":
-        raise UsageError(f"{path} is not a .keras model; exports start from the one that training saved.")
-    manifest = require_manifest(path)
-    network = load_keras(path)
-    if is_quantized(network):
-        scheme = scheme_of(manifest)
-        own = find(scheme).precision
-        if precision not in (None, own):
-            raise UsageError(f"{path} is quantized to {own}; export {precision} from the float model beside it.")
-        return network, manifest, scheme
-    wanted = precision or "int8"
-    if wanted in ("float32", "float16"):
-        return network, manifest, wanted
-    return quantized(network, dataset, scheme=wanted), manifest, wanted

@@ -10,7 +10,7 @@ from pathlib import Path
 from mobile_seg.errors import ArtifactError, UsageError
 from mobile_seg.manifest import MEMBER, Manifest
 
-SUFFIXES = (".keras", ".tflite")
+SUFFIXES = (".keras", ".tflite", ".onnx", ".mlpackage")
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
@@ -23,7 +23,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     file = Path(path)
     if file.suffix not in SUFFIXES:
         raise UsageError(f"{file} is not a model file; accepted: {', '.join(SUFFIXES)}")
-    if not file.is_file():
+    if not (file.is_dir() if file.suffix == ".mlpackage" else file.is_file()):
         raise ArtifactError(f"{file} does not exist; check the path, or make it with `mobile-seg export`")
     return file.suffix[1:]
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,46 @@ def write_text(path: str | os.PathLike[str], content: str) -> Path:
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """Write `value` as indented JSON, keys in the order given. NaN is refused: it is not JSON."""
     return write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def staging(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty folder inside `folder`, from which `publish` takes what is finished; it vanishes afterwards.
+
+    Raises:
+        DiskError: if `folder` cannot be written.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".staging.", dir=target))
+    except OSError as error:
+        raise _disk_error(target, error) from error
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def publish(staged: Path, target: Path) -> Path:
+    """Move a finished file or package to its name; what stood there is replaced, and lost only once that is done.
+
+    Raises:
+        DiskError: if it cannot be moved.
+    """
+    try:
+        if target.is_dir():
+            os.replace(target, staged.with_name(f"{target.name}.before"))
+        os.replace(staged, target)
+    except OSError as error:
+        raise _disk_error(target, error) from error
+    return target
+
+
+def size_of(path: str | os.PathLike[str]) -> int:
+    """The bytes of a file, or of all files of a package."""
+    place = Path(path)
+    return sum(file.stat().st_size for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file())
 
 
 def _umask() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_seg import api
+from mobile_seg.converters.options import ExportOptions
 from mobile_seg.data.description import load_dataset
 from mobile_seg.errors import UsageError
 from mobile_seg.files import write_json, write_text
@@ -40,6 +41,8 @@ class JobConfig:
         find(self.model).check_input_size(self.input_size)
         if "int8" not in self.exports:
             raise UsageError(f"exports={self.exports} has no int8, which is what a run is for; add it.")
+        for precision in self.exports:
+            ExportOptions(precision=precision, output=self.output, io=self.io)
 
 
 @dataclass(frozen=True)
@@ -87,17 +90,23 @@ def run(config: JobConfig, *, command: str, resume: bool = False, progress: Prog
     )
     started = time.perf_counter()
     exported = {
-        precision: api.export(
-            qat_model if precision == "int8" else float_model,
+        file.manifest.precision: file
+        for model, precisions in (
+            (float_model, [precision for precision in config.exports if precision != "int8"]),
+            (qat_model, ["int8"]),
+        )
+        if precisions
+        for file in api.export_all(
+            model,
             data=config.data,
             folder=folder / "artifacts",
-            precision=precision,
-            output=config.output,
-            io=config.io,
+            precision=precisions,
+            output=(config.output,),
+            io=(config.io,),
             progress=progress,
-        )
-        for precision in config.exports
+        ).files
     }
+    exported = {precision: exported[precision] for precision in config.exports}
     seconds = time.perf_counter() - started
     measured = Measurements(config, dataset, folder, float_model, qat_model, exported, progress)
     results = measured.results(command=command, export_seconds=seconds)

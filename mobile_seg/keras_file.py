@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,18 @@ DECIDING_PACKAGES = ("mobile-seg", "tensorflow", "keras", "ai-edge-litert", "num
 
 
 def keras_manifest(
-    model: Any, classes: tuple[str, ...], palette: tuple[tuple[int, int, int], ...], *, precision: str, name: str
+    model: Any,
+    classes: tuple[str, ...],
+    palette: tuple[tuple[int, int, int], ...],
+    *,
+    precision: str,
+    name: str,
+    options: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """The manifest of a Keras model: bytes 0..255 as floats in, logits at the output stride out."""
+    """The manifest of a Keras model: bytes 0..255 as floats in, logits at the output stride out.
+
+    `options`: what the network was built with.
+    """
     height, width = model.input_shape[1:3]
     rows, columns = model.output_shape[1:3]
     return Manifest(
@@ -27,6 +37,7 @@ def keras_manifest(
         classes=classes,
         palette=palette,
         versions=tuple(sorted(installed_versions().items())),
+        network=tuple(sorted((options or {}).items())),
     )
 
 

@@ -14,16 +14,21 @@ FORMAT_VERSION = 1
 MEMBER = "mobile_seg.json"
 """Name of the manifest inside an artifact that is a ZIP archive or carries one."""
 
-OUTPUT_KINDS = ("logits", "logits-full", "labels")
+OUTPUT_KINDS = ("logits", "logits-full", "labels", "labels-nearest")
+LAYOUTS = ("nhwc", "nchw")
+
+
+MAPPINGS = ("versions", "network", "kept")
+"""Fields that are objects in JSON and sorted pairs in the record."""
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The image tensor `[1, height, width, 3]`, RGB, NHWC.
+    """The image tensor, RGB: `[1, height, width, 3]`, or `[1, 3, height, width]` where `layout` is nchw.
 
     The image is stretched to `height` x `width` with bilinear interpolation (half-pixel centres).
-    `dtype` uint8 takes the camera's bytes as they are. `dtype` float32 takes
-    `(byte - mean) / std` when `normalized_outside` is true, else the byte values 0..255 as floats.
+    `dtype` image is Core ML's image input; uint8 takes the camera's bytes as they are, int8 the same minus 128.
+    float32 takes `(byte - mean) / std` when `normalized_outside` is true, else the byte values 0..255 as floats.
     """
 
     height: int
@@ -34,15 +39,17 @@ class InputSpec:
     normalized_outside: bool = False
     name: str = "image"
     resize: str = "stretch-bilinear"
+    layout: str = "nhwc"
 
 
 @dataclass(frozen=True)
 class OutputSpec:
     """The segmentation tensor.
 
-    `logits`: `[1, height, width, classes]` at the output stride. `logits-full`: the same at input
-    size. `labels`: `[1, height, width]`, class ids at input size. For integer logits the real value
-    is `(q - zero_point) * scale`; argmax needs no dequantization.
+    `logits`: `[1, height, width, classes]` at the output stride, or `[1, classes, height, width]` where `layout` is
+    nchw. `logits-full`: the same at input size. `labels` and `labels-nearest`: `[1, height, width]`, class ids at
+    input size, of the resized logits or resized themselves. For integer logits the real value is
+    `(q - zero_point) * scale`; argmax needs no dequantization.
     """
 
     kind: str
@@ -52,11 +59,21 @@ class OutputSpec:
     scale: float | None = None
     zero_point: int | None = None
     name: str = "segmentation"
+    layout: str = "nhwc"
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether it holds class ids rather than logits."""
+        return self.kind.startswith("labels")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One artifact's description. `palette` is RGB, one row per class; `ignore` never appears in outputs."""
+    """One artifact's description. `palette` is RGB, one row per class; `ignore` never appears in outputs.
+
+    `network` holds the options that the network was built with, `kept` the layers quantized otherwise and how: what
+    building it again at another size takes.
+    """
 
     model: str
     precision: str
@@ -68,6 +85,8 @@ class Manifest:
     task: str = "semantic"
     producer: str = "mobile-seg"
     versions: tuple[tuple[str, str], ...] = ()
+    network: tuple[tuple[str, Any], ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -75,11 +94,15 @@ class Manifest:
             raise ArtifactError(f"the manifest has {len(self.classes)} classes but {len(self.palette)} palette colours")
         if self.output.kind not in OUTPUT_KINDS:
             raise ArtifactError(f"manifest output kind {self.output.kind!r} is not one of {OUTPUT_KINDS}")
+        for spec in (self.input, self.output):
+            if spec.layout not in LAYOUTS:
+                raise ArtifactError(f"manifest layout {spec.layout!r} is not one of {LAYOUTS}")
 
     def to_json(self) -> str:
         """Serialize; the same manifest always gives the same text."""
         value = dataclasses.asdict(self)
-        value["versions"] = dict(self.versions)
+        for key in MAPPINGS:
+            value[key] = dict(value[key])
         return json.dumps(value, indent=2) + "\n"
 
     @classmethod
@@ -96,7 +119,8 @@ class Manifest:
                 raise ArtifactError(
                     f"the manifest has format {version}, this mobile-seg reads {FORMAT_VERSION}; upgrade mobile-seg"
                 )
-            value["versions"] = tuple(sorted(value.get("versions", {}).items()))
+            for key in MAPPINGS:
+                value[key] = tuple((name, _hashable(one)) for name, one in sorted(value.get(key, {}).items()))
             value["classes"] = tuple(value["classes"])
             value["palette"] = tuple((int(r), int(g), int(b)) for r, g, b in value["palette"])
             value["input"] = _record(InputSpec, value["input"])
@@ -104,6 +128,10 @@ class Manifest:
             return _record(cls, value)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"the manifest cannot be read: {error}; export the model again") from error
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _record(kind: type, value: dict[str, Any]) -> Any:

@@ -93,7 +93,7 @@ def quantize(
         key = settings_key(float_model=weights_digest(trained), data=dataset_digest(dataset), recipe=recipe, **how)
         where: dict[str, Any] = {"folder": Path(folder), "evaluate_every": evaluate_every, "resume": resume}
         _train(network, dataset, recipe, freeze_batch_norm, key=key, progress=progress, **where)
-    described = dataclasses.replace(manifest, precision=f"{scheme}-{'ptq' if recipe is None else 'qat'}")
+    described = _described(manifest, f"{scheme}-{'ptq' if recipe is None else 'qat'}", how.get("keep", {}))
     path = save_model(network, Path(folder) / "model_qat.keras", described)
     if drop is not None:
         drop.write(Path(folder) / RAISED, network)
@@ -136,6 +136,10 @@ def _train(network: Any, dataset: Dataset, recipe: Recipe, thawed: float, **wher
     where |= {"milestones": milestones, "refresh": sync_ranges, "keep_best": True}
     train_phase(network, dataset, recipe, name="qat", **where)
     settle(network)
+
+
+def _described(manifest: Manifest, precision: str, keep: Mapping[str, str]) -> Manifest:
+    return dataclasses.replace(manifest, precision=precision, kept=tuple(sorted(keep.items())))
 
 
 def quantized(trained: Any, dataset: Dataset, **how: Any) -> Any:

@@ -34,10 +34,13 @@ COMMANDS = {
     "run": Command("run", "the main job: train, quantize, export, verify, profile and report"),
     "train": Command("train", "train a network on a dataset"),
     "quantize": Command("quantize", "quantize a trained model, with training (QAT) or without (PTQ)"),
-    "export": Command("export", "export a .keras model to TFLite and verify the file"),
-    "eval": Command("evaluate", "score a model file (.keras, .tflite) on a dataset: IoU per class, mIoU"),
+    "export": Command("export", "export a .keras model to TFLite, Core ML and ONNX, and verify each artifact"),
+    "eval": Command(
+        "evaluate", "score a model file (.keras, .tflite, .onnx, .mlpackage) on a dataset: IoU per class, mIoU"
+    ),
     "predict": Command("predict", "paint what a model sees over images, folders and videos"),
     "profile": Command("profile", "measure latency and memory of a .tflite file on this machine"),
+    "inspect": Command("inspect", "look into a model file, anybody's: tensors, operations, sizes, metadata, manifest"),
     "models": Command("models", "list the networks, or draw one as its paper's figure"),
     "doctor": Command("doctor", "check the installation, and say how to mend it"),
 }

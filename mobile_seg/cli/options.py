@@ -8,7 +8,7 @@ from typing import Any
 from mobile_seg.api import FLOAT_RECIPE, QAT_RECIPE
 from mobile_seg.cli import parsing
 from mobile_seg.cli.terminal import note
-from mobile_seg.converters.options import IO_TYPES, PRECISIONS
+from mobile_seg.converters.options import IO_TYPES, PALETTES, PRECISIONS
 from mobile_seg.errors import UsageError
 from mobile_seg.manifest import OUTPUT_KINDS
 from mobile_seg.models import registry
@@ -61,22 +61,19 @@ def network_options(args: argparse.Namespace) -> dict[str, Any]:
     return _given(args, [name for name, _, _ in _NETWORK])
 
 
-def add_form(parser: argparse.ArgumentParser, *, precision: str | None, output: str, io: str) -> None:
-    """`--precision`, `--output` and `--io`: the form of the exported files, with these defaults.
-
-    Without a default precision it is the model's own.
-    """
+def add_form(parser: argparse.ArgumentParser, *, precision: str, output: str, io: str) -> None:
+    """`--precision`, `--output` and `--io`: the form of a run's `.tflite` files, with these defaults."""
+    precisions = tuple(one for one in PRECISIONS if one not in PALETTES)
     for name, accepted, parse, text, default in (
-        ("precision", PRECISIONS, parsing.some_of, "one or several of {}", precision),
+        ("precision", precisions, parsing.some_of, "one or several of {}", precision),
         ("output", OUTPUT_KINDS, parsing.one_of, "what the file gives: {}", output),
         ("io", IO_TYPES, parsing.one_of, "what the file takes: {}", io),
     ):
-        shown = "a quantized model's own, int8 of a float model" if default is None else default
         parser.add_argument(
             f"--{name}",
             type=parse(f"--{name}", accepted),
             default=default,
-            help=f"{text.format(', '.join(accepted))} (default: {shown})",
+            help=f"{text.format(', '.join(accepted))} (default: {default})",
         )
 
 

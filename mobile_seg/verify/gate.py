@@ -19,6 +19,13 @@ class Floor:
     within_2_steps: float = 0.0
 
 
+_PALETTE_REASON = (
+    "weights replaced by the nearest of {} values: the best choice for normally distributed ones leaves them {} dB "
+    "above the error (Max, 1960), {} of a weight (rms) and of each convolution's output; sqrt(30) times that over 30 "
+    "in a row is {} of the logits' deviation, {} of a range eight deviations wide; two logits that err apart flip the "
+    "pixels tied within twice that, {}"
+)
+
 FLOORS = {
     "float32": Floor(
         argmax=0.9999,
@@ -59,6 +66,14 @@ FLOORS = {
         "6e-3; two logits that err apart flip the pixels tied within 1.2e-2, the rest is for ranges that outliers "
         "stretch",
     ),
+    **{
+        precision: Floor(argmax=argmax, reference="the Keras model", reason=_PALETTE_REASON.format(*figures))
+        for precision, argmax, figures in (
+            ("palette8", 0.98, (256, 44, "0.6%", "3.5%", "0.4%", "0.9%")),
+            ("palette6", 0.95, (64, 32, "2.5%", "14%", "1.7%", "3.5%")),
+            ("palette4", 0.85, (16, 20, "10%", "55%", "7%", "14%")),
+        )
+    },
 }
 """Floors by precision.
 
@@ -70,13 +85,22 @@ costs is measured by mIoU, the gate only says that the converter changed nothing
 until they have been measured over every model, and may then only rise.
 """
 
+MASK_SHIFT_PX = 0.25
+"""How far masks may lie from the reference's, in input pixels.
+
+Pixels taken at corners instead of centres move masks by (s - 1) / 2 of a resize's output pixels; the least case, a
+factor of 2 at input size, is half a pixel, and a padding on the wrong side is one. Sound files, weights of 4 bits
+included, measure 0. Half a pixel leaves 95% of the pixels as they were, which the lower floors would let pass.
+"""
+
 
 def check(agreement: Agreement, *, precision: str, artifact: str) -> None:
     """Let an artifact pass, or say why not. `artifact` is its name in the message.
 
     Raises:
         UsageError: for a precision that has no floor.
-        ParityError: if the output is constant while the reference's is not, or agreement is below the floor.
+        ParityError: if the output is constant while the reference's is not, agreement is below the floor, or the
+            masks lie elsewhere.
     """
     floor = FLOORS[choose("precision", precision, tuple(FLOORS))]
     refuse_collapsed(agreement, artifact=artifact, reference=floor.reference)
@@ -93,6 +117,12 @@ def check(agreement: Agreement, *, precision: str, artifact: str) -> None:
             f"{artifact}: only {agreement.within_2_steps:.5f} of its logits lie within 2 output steps of "
             f"{floor.reference}, below the {precision} floor of {floor.within_2_steps}; export again from the "
             "checkpoint it should hold, and if it stays, report the model and its options"
+        )
+    if agreement.mask_distance_px is not None and agreement.mask_distance_px > MASK_SHIFT_PX:
+        down, right = agreement.mask_shift_px or (0.0, 0.0)
+        raise ParityError(
+            f"{artifact}: its masks lie {down:+.2f} pixels down and {right:+.2f} right of those of {floor.reference}; "
+            f"at most {MASK_SHIFT_PX} is rounding: look for a resize or a padding that takes pixels elsewhere"
         )
 
 

@@ -15,7 +15,10 @@ from mobile_seg.verify.runners import Runner
 
 
 class KerasRunner(Runner):
-    """A Keras model that takes float32 RGB `[1, H, W, 3]` and returns logits `[1, h, w, C]`."""
+    """A Keras model that takes float32 RGB `[1, H, W, 3]` and returns logits `[1, h, w, C]`.
+
+    `model` is that model.
+    """
 
     def __init__(self, model: Any, *, manifest: Manifest, path: Path | None = None) -> None:
         """Take a loaded model.
@@ -30,11 +33,11 @@ class KerasRunner(Runner):
                 f"{self.name}: the model's output is {list(shape)} but its manifest names {len(manifest.classes)} "
                 "classes; they are not of one model, save it again"
             )
-        self._model = model
+        self.model = model
 
     def infer(self, tensor: np.ndarray) -> np.ndarray:
         """Run the model; see `Runner.infer`."""
-        output = np.asarray(self._model.predict_on_batch(tensor))[0]
+        output = np.asarray(self.model.predict_on_batch(tensor))[0]
         # Under mixed precision the last layer may give float16.
         return output if self.gives_labels else output.astype(np.float32, copy=False)
 

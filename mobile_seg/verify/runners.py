@@ -2,6 +2,7 @@
 
 import abc
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class Runner(abc.ABC):
     @property
     def gives_labels(self) -> bool:
         """Say whether the output is class ids rather than logits."""
-        return self.manifest.output.kind == "labels"
+        return self.manifest.output.gives_labels
 
     def preprocess(self, image: Image) -> np.ndarray:
         """Stretch an image `[H, W, 3]` uint8 of any size to the input tensor `[1, height, width, 3]`.
@@ -109,6 +110,13 @@ class Runner(abc.ABC):
         """Label an image `[H, W, 3]` uint8 of any size: uint8 class ids `[H, W]`."""
         return self.postprocess(self.infer(self.preprocess(image)), (image.shape[0], image.shape[1]))
 
+    def constants(self) -> Mapping[str, np.ndarray]:
+        """Return what the file computes with, tensor name → real values in the file's own layout, dequantized.
+
+        Empty where the file's constants are not read.
+        """
+        return {}
+
     def _tensor(self, pixels: Image) -> np.ndarray:
         """Bytes `[h, w, 3]` to what the input tensor holds, for the dtypes of `InputSpec`."""
         spec = self.manifest.input
@@ -136,19 +144,28 @@ def _resized_argmax(logits: np.ndarray, size: tuple[int, int]) -> LabelMap:
 def open_artifact(path: str | os.PathLike[str], *, threads: int | None = None) -> Runner:
     """Load a model file together with the manifest inside it.
 
-    `threads` is the number of CPU threads of a `.tflite`; None leaves the runtime's own choice.
+    `threads` is the number of CPU threads of a `.tflite` or `.onnx`; None leaves the runtime's own choice.
 
     Raises:
-        UsageError: for an unknown suffix, or `threads` with a `.keras`.
+        UsageError: for an unknown suffix, or `threads` where the format has none.
         ArtifactError: if the file is missing, cut short, damaged, or carries no manifest.
         MissingExtraError: if the runtime for this format is not installed.
     """
-    if kind_of(path) == "tflite":
+    kind = kind_of(path)
+    if kind == "tflite":
         from mobile_seg.verify.tflite_runner import open_tflite
 
         return open_tflite(path, threads=threads)
+    if kind == "onnx":
+        from mobile_seg.verify.onnx_runner import open_onnx
+
+        return open_onnx(path, threads=threads)
     if threads is not None:
-        raise UsageError(f"threads={threads} applies to .tflite files only; leave it out for {path}")
+        raise UsageError(f"threads={threads} applies to .tflite and .onnx files only; leave it out for {path}")
+    if kind == "mlpackage":
+        from mobile_seg.verify.coreml_runner import open_coreml
+
+        return open_coreml(path)
     from mobile_seg.verify.keras_runner import KerasRunner, load_keras
 
     manifest = require_manifest(path)
@@ -162,8 +179,17 @@ def require_manifest(path: str | os.PathLike[str]) -> Manifest:
         UsageError: for an unknown suffix.
         ArtifactError: if there is no file, or no manifest in it: that is also how one that was cut short shows.
     """
-    kind_of(path)
-    manifest = read_manifest(path)
+    kind = kind_of(path)
+    if kind == "onnx":
+        from mobile_seg.verify.onnx_runner import read_onnx_manifest
+
+        manifest = read_onnx_manifest(Path(path).read_bytes())
+    elif kind == "mlpackage":
+        from mobile_seg.verify.coreml_runner import read_coreml_manifest
+
+        manifest = read_coreml_manifest(Path(path))
+    else:
+        manifest = read_manifest(path)
     if manifest is None:
         raise ArtifactError(
             f"{path} carries no manifest (it is cut short, or was not written by mobile-seg); "

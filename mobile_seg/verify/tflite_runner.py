@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ class TFLiteRunner(Runner):
             ArtifactError: if it cannot be run or does not match its manifest.
         """
         super().__init__(path=path, manifest=manifest, kind="tflite")
+        self._content = content
         self._interpreter = load_interpreter(content, name=self.name, threads=threads)
         self._input = self._only("input", self._interpreter.get_input_details())
         self._output = self._only("output", self._interpreter.get_output_details())
@@ -89,6 +91,12 @@ class TFLiteRunner(Runner):
         self._interpreter.set_tensor(self._input["index"], tensor)
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output["index"])[0]
+
+    def constants(self) -> Mapping[str, np.ndarray]:
+        """Return the file's weights and biases, dequantized; see `Runner.constants`."""
+        from mobile_seg.verify.diagnose_constants import tflite_constants
+
+        return tflite_constants(self._content)
 
     def _tensor(self, pixels: np.ndarray) -> np.ndarray:
         if self.manifest.input.dtype != "int8":

@@ -18,7 +18,7 @@ FOLDERS = {"mobile_seg": "mobile_seg", "converters": "mobile_seg.converters", "q
 """Top-level folder → the name it is imported by (pyproject.toml, package-dir)."""
 
 _BELOW_TRAINING = ("base", "data", "models", "quantization", "evaluation")
-_BELOW_REPORT = (*_BELOW_TRAINING, "training", "converters", "verify", "profiling")
+_BELOW_REPORT = (*_BELOW_TRAINING, "training", "converters", "verify", "profiling", "inspection")
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "base": (),
@@ -30,6 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "converters": ("base",),
     "verify": ("base",),
     "profiling": ("base",),
+    "inspection": ("base", "converters", "verify", "profiling"),
     "search": _BELOW_REPORT,
     "report": _BELOW_REPORT,
     "main job": (*_BELOW_REPORT, "search", "report"),
@@ -47,10 +48,13 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 MAIN_JOB = (
     "mobile_seg",
     "mobile_seg.api",
+    "mobile_seg.export_source",
+    "mobile_seg.exporting",
     "mobile_seg.job",
     "mobile_seg.measurements",
     "mobile_seg.phases",
     "mobile_seg.quantizing",
+    "mobile_seg.rebuilding",
     "mobile_seg.tflite",
     "mobile_seg.tfmot_engine",
 )
@@ -64,8 +68,8 @@ TENSORFLOW_ONLY = (
 )
 """The bridge to TF-MOT, which exists on TensorFlow alone; it may import it inside functions, where it is called for."""
 
-SPEAKERS = ("mobile_seg.cli", "mobile_seg.__main__", "mobile_seg.profiling.worker")
-"""Who may print and exit: the command line (two ways in), and the worker process that answers in JSON on stdout."""
+SPEAKERS = ("mobile_seg.cli", "mobile_seg.__main__", "mobile_seg.profiling.worker", "mobile_seg.inspection.worker")
+"""Who may print and exit: the command line (two ways in), and worker processes that answer in JSON on stdout."""
 
 MODULE_LINES = 300
 FUNCTION_LINES = 60

@@ -7,8 +7,9 @@ import keras
 import pytest
 from unit.quantization import nets
 
+from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.options import ExportOptions
-from mobile_seg.converters.tflite import Converted, convert
+from mobile_seg.converters.tflite import convert
 from mobile_seg.models.registry import build
 from mobile_seg.profiling.static import inspect_tflite
 from mobile_seg.quantization.settle import settle

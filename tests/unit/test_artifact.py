@@ -60,7 +60,8 @@ def test_a_manifest_that_is_there_but_broken_is_an_error_not_none(tmp_path: Path
 
 def test_the_kind_is_the_suffix(tmp_path: Path) -> None:
     for suffix in SUFFIXES:
-        (tmp_path / f"model{suffix}").touch()
+        path = tmp_path / f"model{suffix}"
+        path.mkdir() if suffix == ".mlpackage" else path.touch()
         assert kind_of(tmp_path / f"model{suffix}") == suffix[1:]
     with pytest.raises(UsageError, match=r"model.pt is not a model file; accepted: .keras, .tflite"):
         kind_of(tmp_path / "model.pt")

@@ -17,6 +17,8 @@ MANIFEST = Manifest(
     classes=("road", "Gehweg ß"),
     palette=((128, 64, 128), (244, 35, 232)),
     versions=(("keras", "3.15"), ("numpy", "2.4")),
+    network=(("aspp_rates", (2, 4, 6)), ("head", "deeplabv3")),
+    kept=(("b1_conv", "float"),),
 )
 
 
@@ -29,13 +31,15 @@ def test_the_text_has_the_names_that_apps_read() -> None:
     value = json.loads(MANIFEST.to_json())
     assert value["format_version"] == FORMAT_VERSION
     assert value["versions"] == {"keras": "3.15", "numpy": "2.4"}
+    assert value["network"] == {"aspp_rates": [2, 4, 6], "head": "deeplabv3"}
+    assert value["kept"] == {"b1_conv": "float"}
     assert value["input"] == {
         "height": 32, "width": 64, "dtype": "uint8", "mean": 128.0, "std": 128.0, "normalized_outside": False,
-        "name": "image", "resize": "stretch-bilinear",
+        "name": "image", "resize": "stretch-bilinear", "layout": "nhwc",
     }  # fmt: skip
     assert value["output"] == {
         "kind": "logits", "height": 4, "width": 8, "dtype": "int8", "scale": 0.125, "zero_point": -3,
-        "name": "segmentation",
+        "name": "segmentation", "layout": "nhwc",
     }  # fmt: skip
     assert (value["task"], value["ignore"], value["producer"]) == ("semantic", 255, "mobile-seg")
 
@@ -57,6 +61,7 @@ def _changed(**changes: Any) -> str:
         (_changed(output="logits"), "cannot be read"),
         (_changed(palette=[[1, 2]] * 2), "cannot be read"),
         (_changed(classes=["road"]), "1 classes but 2 palette colours"),
+        (_changed(input={**dataclasses.asdict(MANIFEST.input), "layout": "chwn"}), "layout 'chwn' is not one of"),
         (_changed(output={"kind": "boxes", "height": 1, "width": 1, "dtype": "int8"}), "kind 'boxes' is not one of"),
     ],
 )

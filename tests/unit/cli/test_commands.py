@@ -177,22 +177,26 @@ def exported(folder: Path, precision: str) -> api.Exported:
     return api.Exported(path, tiny.manifest(), agreement)
 
 
-def test_export_makes_one_file_per_precision(cli: Cli, stand_in: Stand, tmp_path: Path) -> None:
-    export = stand_in(api, "export", side_effect=lambda *a, precision, **k: exported(tmp_path, precision))
+def test_export_shows_each_file_and_what_was_left_out(cli: Cli, stand_in: Stand, tmp_path: Path) -> None:
+    files = tuple(exported(tmp_path, precision) for precision in ("float16", "int8"))
+    export = stand_in(api, "export_all", return_value=api.Exports(files, ("onnx has no float16",)))
     model = tmp_path / "model.keras"
-    ran = cli("export", model, "--data", "d.yaml", "--precision", "float16,int8", "--output", "labels", "--force")
+    form = ("--to", "tflite,onnx", "--precision", "float16,int8", "--output", "labels", "--input", "64x96")
+    ran = cli("export", model, "--data", "d.yaml", *form, "--images", "8", "--force")
     assert ran.code == 0
-    assert [call.kwargs["precision"] for call in export.call_args_list] == ["float16", "int8"]
     given = export.call_args.kwargs
-    assert (given["folder"], given["output"], given["force"]) == (tmp_path / "artifacts", "labels", True)
+    assert (given["to"], given["precision"]) == (("tflite", "onnx"), ("float16", "int8"))
+    assert (given["folder"], given["output"], given["force"]) == (tmp_path / "artifacts", ("labels",), True)
+    assert (given["input_size"], given["images"]) == ((64, 96), 8)
+    assert "left out: onnx has no float16" in ran.err
     assert [line.split()[1:] for line in ran.out.splitlines()[1:3]] == [
         ["2.50", "MB", "99.87%", "41.3", "dB", "0"],
         ["2.50", "MB", "99.87%", "–", "0"],
     ]
     cli("export", model, "--data", "d.yaml", "--out", tmp_path / "there")
     given = export.call_args.kwargs
-    assert (given["folder"], given["precision"], given["output"]) == (tmp_path / "there", None, "logits")
-    assert (given["io"], given["force"]) == ("uint8", False)
+    assert (given["folder"], given["precision"], given["output"]) == (tmp_path / "there", (None,), ("logits",))
+    assert (given["io"], given["force"]) == (("uint8",), False)
 
 
 SCORE = SegmentationScore(miou=0.5, per_class=(0.25, 0.75, None, 0.5), pixel_accuracy=0.875, pixels=1234)
@@ -262,6 +266,6 @@ def test_profile_without_images(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_failing_command_shows_no_way_on(cli: Cli, stand_in: Stand) -> None:
-    stand_in(api, "export", side_effect=ArtifactError("no"))
+    stand_in(api, "export_all", side_effect=ArtifactError("no"))
     ran = cli("export", "m.keras", "--data", "d.yaml")
     assert (ran.code, ran.out, ran.err) == (1, "", "error: no\n")

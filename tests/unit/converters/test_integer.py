@@ -103,7 +103,7 @@ def test_the_ends_are_as_asked_and_converted_there_alone(io: str) -> None:
 
 def test_an_unknown_end_or_precision_is_refused() -> None:
     graph = deploy_graph(_settled(lambda x: conv()(x)))
-    with pytest.raises(UsageError, match=r"io='bytes'.*int8, uint8, float"):
+    with pytest.raises(UsageError, match=r"io='bytes'.*uint8, int8, float"):
         convert_graph(graph, io="bytes")
     with pytest.raises(UsageError, match="precision='int4'"):
         convert_graph(graph, precision="int4")

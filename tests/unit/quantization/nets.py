@@ -12,8 +12,9 @@ from keras import layers
 from unit.quantization.bounds import error_bounds
 
 from mobile_seg.converters.builder import Conversion
+from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.options import ExportOptions
-from mobile_seg.converters.tflite import Converted, convert, convert_graph
+from mobile_seg.converters.tflite import convert, convert_graph
 from mobile_seg.graph import view
 from mobile_seg.keras_file import keras_manifest
 from mobile_seg.manifest import Manifest
@@ -104,7 +105,7 @@ def calibrated(model: keras.Model, *, scheme: str = "int8", keep: dict[str, str]
 
 def in_form(model: keras.Model, output: str) -> keras.Model:
     """The model that a file of this output is made from."""
-    return model if output == "logits" else at_input_size(model)
+    return at_input_size(model) if output in ("logits-full", "labels") else model
 
 
 def to_int8(quantized: keras.Model, *, output: str = "logits", io: str = "uint8") -> Converted:

@@ -13,7 +13,7 @@ from unit.verify import tiny
 from mobile_seg.errors import ParityError, UsageError
 from mobile_seg.imaging import resize_logits
 from mobile_seg.manifest import OutputSpec
-from mobile_seg.verify.compare import compare
+from mobile_seg.verify.compare import compare, compare_all
 from mobile_seg.verify.keras_runner import KerasRunner
 from mobile_seg.verify.runners import Runner, open_artifact
 
@@ -99,6 +99,53 @@ def test_full_size_logits_against_the_resized_reference() -> None:
     assert found.max_abs == pytest.approx(0.25, abs=1e-6)
 
 
+class Counting(Given):
+    """Counts how often it runs."""
+
+    runs = 0
+
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        self.runs += 1
+        return super().infer(tensor)
+
+
+def test_several_candidates_against_one_run_of_the_reference() -> None:
+    reference, same = Counting(ramp), Given(ramp)
+    higher = Given(lambda value: ramp(value) + np.float32(0.5))
+    full = resize_logits(ramp(), (tiny.HEIGHT, tiny.WIDTH))
+    labels = Given(lambda _: full.argmax(-1).astype(np.int32), kind="labels")
+    seen: list[int] = []
+    found = compare_all(reference, [same, higher, labels], (image(n) for n in range(3)), progress=seen.append)
+    assert reference.runs == 3
+    assert seen == [1, 2, 3]
+    assert [one.max_abs for one in found] == [0.0, 0.5, None]
+    assert [one.pixels for one in found] == [12, 12, 3 * tiny.HEIGHT * tiny.WIDTH]
+    assert found == [compare(reference, one, [image(n) for n in range(3)]) for one in (same, higher, labels)]
+
+
+def test_no_candidate_is_compared_if_one_of_them_cannot_be() -> None:
+    reference, other = Counting(ramp), Given(ramp)
+    other.manifest = replace(other.manifest, input=replace(other.manifest.input, height=32))
+    with pytest.raises(UsageError, match="input size"):
+        compare_all(reference, [Given(ramp), other], [image()])
+    assert reference.runs == 0
+
+
+def test_masks_that_are_moved_are_told_in_input_pixels() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=(6, 6, 4)).astype(np.float32)
+    # 48x72 logits of a 16x24 image: three pixels of the output are one of the input.
+    whole = resize_logits(coarse, (60, 84))
+    one, other = whole[6:54, 6:78], whole[3:51, 12:84]
+    found = compare(Given(lambda _: one), Given(lambda _: other), [image()])
+    # As far as a paraboloid through whole pixels tells, a tenth of one of the output.
+    assert found.mask_shift_px == pytest.approx((1.0, -2.0), abs=0.1 / 3)
+    assert found.mask_distance_px == pytest.approx(math.sqrt(5), abs=0.1)
+    assert json.loads(json.dumps(found.to_dict()))["mask_shift_px"] == pytest.approx((1.0, -2.0), abs=0.1)
+    # Nothing to see, nothing to tell.
+    assert compare(Given(ramp), Given(ramp), [image()]).mask_distance_px is None
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_values_that_are_no_numbers_do_not_pass(value: float) -> None:
     broken = ramp()
@@ -131,6 +178,8 @@ def test_real_files_of_one_model(tmp_path: Path) -> None:
     assert (float32.argmax, seen, float32.pixels) == (1.0, [1, 2, 3, 4, 5, 6], 6 * 24)
     assert float32.max_abs is not None
     assert float32.max_abs < 1e-4
+    assert float32.mask_distance_px is not None
+    assert float32.mask_distance_px < 1e-2
     assert float32.psnr_db is not None
     assert int8.psnr_db is not None
     assert float32.psnr_db > 100 > int8.psnr_db > 30

@@ -54,6 +54,12 @@ def test_logits_far_from_the_graph_do_not_pass_whatever_their_argmax() -> None:
         check(agreement(1.0, within_2_steps=0.998), precision="int8", artifact="m")
 
 
+def test_masks_that_lie_elsewhere_do_not_pass() -> None:
+    check(agreement(1.0, mask_shift_px=(0.2, -0.1)), precision="palette4", artifact="m")
+    with pytest.raises(ParityError, match=r"\+0\.50 pixels down and -0\.25 right of those of the Keras model"):
+        check(agreement(1.0, mask_shift_px=(0.5, -0.25)), precision="palette4", artifact="m")
+
+
 def test_not_a_number_does_not_pass() -> None:
     with pytest.raises(ParityError):
         check(agreement(float("nan")), precision="int8", artifact="m")

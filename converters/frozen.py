@@ -1,0 +1,101 @@
+"""A Keras model as TensorFlow's converters want it: one concrete function of static shape, its weights constants."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from mobile_seg.errors import UsageError
+
+Head = Callable[[Any], Any]
+"""What follows the model's output inside the file, in TensorFlow operations."""
+
+
+def frozen(graph: keras.Model, head: Head | None = None, *, byte_input: bool = False) -> Any:
+    """Return the concrete function of one sample, every variable a constant, `head` behind its output.
+
+    Raises:
+        UsageError: if a size of an input is open.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    signature = []
+    for tensor in graph.inputs:
+        if None in tensor.shape[1:]:
+            raise UsageError(f"{graph.name} takes {tensor.shape}; a file has one size: build it with all sizes given")
+        kind = tf.uint8 if byte_input else tf.float32
+        signature.append(tf.TensorSpec((1, *tensor.shape[1:]), kind, tensor.name))
+
+    @tf.function(input_signature=signature)
+    def computed(*inputs: Any) -> Any:
+        floats = [tf.cast(one, tf.float32) for one in inputs]
+        output = graph(floats[0] if len(floats) == 1 else floats, training=False)
+        return output if head is None else head(output)
+
+    with _dilated_depthwise_as_one_operation():
+        return convert_variables_to_constants_v2(computed.get_concrete_function())
+
+
+@contextlib.contextmanager
+def _dilated_depthwise_as_one_operation() -> Iterator[None]:
+    """Trace dilated depthwise convolutions without SPACE_TO_BATCH and BATCH_TO_SPACE around them.
+
+    TensorFlow merges those of two convolutions that read one tensor at one rate, as in the two ASPPs of
+    Panoptic-DeepLab; then its converter does not know the pattern any more and leaves them in the file.
+    """
+    import tensorflow as tf
+
+    backend = keras.src.backend.nn
+    usual = backend.depthwise_conv
+
+    def traced(inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", *rest: Any, **named: Any) -> Any:
+        rate = named.get("dilation_rate", rest[1] if len(rest) > 1 else 1)
+        rates = (rate, rate) if isinstance(rate, int) else tuple(rate)
+        if max(rates) == 1:
+            return usual(inputs, kernel, strides, padding, *rest, **named)
+        return tf.raw_ops.DepthwiseConv2dNative(
+            input=inputs, filter=kernel, strides=[1, 1, 1, 1], padding=padding.upper(), dilations=[1, *rates, 1]
+        )
+
+    backend.depthwise_conv = traced
+    try:
+        yield
+    finally:
+        backend.depthwise_conv = usual
+
+
+def output_head(model: keras.Model, output: str) -> Head | None:
+    """What turns the model's logits into an artifact's output: an argmax, or nothing.
+
+    Raises:
+        UsageError: for `logits-full` or `labels` of a model whose logits have another size than its input.
+    """
+    size = tuple(model.input_shape[1:3])
+    if output in ("logits-full", "labels") and tuple(model.output_shape[1:3]) != size:
+        raise UsageError(
+            f"output={output!r} needs logits at the input's size, {model.name} gives {model.output_shape}; "
+            "pass it through mobile_seg.quantization.full_size.at_input_size before deploying it"
+        )
+    if not output.startswith("labels"):
+        return None
+    return _labels if output == "labels" else lambda logits: _nearest(logits, size)
+
+
+def _labels(logits: Any) -> Any:
+    """`[1, H, W, C]` → class ids `[1, H, W]`, the first of equals."""
+    import tensorflow as tf
+
+    # int32: GPU delegates and NPUs refuse the default int64.
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def _nearest(logits: Any, size: tuple[int, int]) -> Any:
+    """`[1, h, w, C]` → class ids `[1, H, W]` of the nearest pixel, as floats: no converter resizes integers."""
+    import tensorflow as tf
+
+    ids = tf.cast(_labels(logits), tf.float32)
+    ids = tf.reshape(ids, (*ids.shape, 1))
+    resized = tf.compat.v1.image.resize_nearest_neighbor(ids, size, half_pixel_centers=True)
+    return tf.reshape(resized, (1, *size))

@@ -1,0 +1,1 @@
+"""ONNX artifacts, written node by node."""

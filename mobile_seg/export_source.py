@@ -1,0 +1,81 @@
+"""What artifacts are made of: a trained model, and its forms."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+from mobile_seg.data.description import Dataset
+from mobile_seg.errors import UsageError, choose
+from mobile_seg.manifest import Manifest
+from mobile_seg.phases import PathLike
+from mobile_seg.quantizing import quantized, scheme_of
+
+
+class Source:
+    """The trained model, and what artifacts are made of it, each form once."""
+
+    def __init__(self, path: PathLike, dataset: Dataset, input_size: tuple[int, int] | None) -> None:
+        from mobile_seg.quantization.rewrite import is_quantized
+        from mobile_seg.verify.keras_runner import load_keras
+        from mobile_seg.verify.runners import require_manifest
+
+        if Path(path).suffix != ".keras":
+            raise UsageError(f"{path} is not a .keras model; exports start from the one that training saved.")
+        self.path, self.dataset = Path(path), dataset
+        self.manifest = require_manifest(path)
+        self.network = load_keras(path)
+        if input_size is not None and input_size != (self.manifest.input.height, self.manifest.input.width):
+            from mobile_seg.rebuilding import at_size
+
+            self.network, self.manifest = at_size(self.network, self.manifest, input_size)
+        self.own = scheme_of(self.manifest) if is_quantized(self.network) else None
+        self.model = functools.cache(self._model)
+        self.graph = functools.cache(self._graph)
+
+    def precision(self, asked: str | None) -> str:
+        """The precision of an artifact, where it is left open the model's own.
+
+        Raises:
+            UsageError: for one that a quantized model cannot become.
+        """
+        from mobile_seg.converters.options import PRECISIONS
+        from mobile_seg.quantization.scheme import find
+
+        own = None if self.own is None else find(self.own).precision
+        wanted = choose("precision", asked or own or "int8", PRECISIONS)
+        if own not in (None, wanted):
+            raise UsageError(f"{self.path} is quantized to {own}; export {wanted} from the float model beside it.")
+        return wanted
+
+    def scheme(self, precision: str) -> str | None:
+        """What the model is quantized by for this precision; None for a float one."""
+        if self.own is not None:
+            return self.own
+        return precision if precision in ("int8", "int16x8", "w8") else None
+
+    def _model(self, scheme: str | None, full: bool) -> Any:
+        """The Keras model that an artifact must follow."""
+        if full:
+            from mobile_seg.quantization.full_size import at_input_size
+
+            return at_input_size(self.model(scheme, False))
+        return self.network if scheme == self.own else quantized(self.network, self.dataset, scheme=scheme)
+
+    def _graph(self, scheme: str | None, full: bool, target: str) -> Any:
+        """What the converter of a target is given."""
+        from mobile_seg.quantization.deploy import deploy_graph
+        from mobile_seg.quantization.lower import lower
+
+        model = self.model(scheme, full)
+        if scheme is not None:
+            return deploy_graph(model)
+        return lower(model) if target == "onnx" else model
+
+    def described(self, full: bool) -> Manifest:
+        """The manifest of `model`."""
+        if not full:
+            return self.manifest
+        size = self.manifest.input
+        output = dataclasses.replace(self.manifest.output, kind="logits-full", height=size.height, width=size.width)
+        return dataclasses.replace(self.manifest, output=output)

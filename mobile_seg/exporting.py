@@ -1,0 +1,262 @@
+"""Exporting: every artifact that is asked for, each verified against the model it was made from."""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobile_seg.data.description import Dataset, load_dataset
+from mobile_seg.errors import MobileSegError, ParityError, UsageError
+from mobile_seg.export_source import Source
+from mobile_seg.files import publish, staging, write_bytes, write_text
+from mobile_seg.manifest import Manifest
+from mobile_seg.phases import PathLike, Progress
+
+if TYPE_CHECKING:
+    from mobile_seg.converters.builder import Conversion
+    from mobile_seg.converters.converted import Converted
+    from mobile_seg.converters.options import ExportOptions
+    from mobile_seg.verify.compare import Agreement
+
+AT_INPUT_SIZE = ("logits-full", "labels")
+"""Outputs of a model whose logits are resized before anything else."""
+
+DIAGNOSED = 4
+"""Images on which a mistake is looked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An artifact on disk, how closely it follows its Keras model, and every conversion between integers inside.
+
+    `seconds`: what converting it took, and verifying it (its share of the reference's inference included).
+    """
+
+    path: Path
+    manifest: Manifest
+    agreement: "Agreement"
+    conversions: "tuple[Conversion, ...]" = ()
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exports:
+    """The artifacts, and why each other combination that was asked for is none."""
+
+    files: tuple[Exported, ...]
+    refused: tuple[str, ...]
+
+
+def export(
+    model: PathLike,
+    *,
+    data: PathLike,
+    folder: PathLike,
+    to: str = "tflite",
+    precision: str | None = None,
+    output: str = "logits",
+    io: str = "uint8",
+    layout: str = "nhwc",
+    input_size: tuple[int, int] | None = None,
+    images: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Export a `.keras` model to one artifact and verify it on the dataset's validation images.
+
+    A quantized model has the precision of its scheme; None asks for that, and for int8 of a float model,
+    which is quantized after training, calibrated on the dataset's training images, as for int16x8 and w8.
+    `to`, `output`, `io` and `layout` are those of `converters.options.ExportOptions`. With `input_size` the
+    network is built anew at that size, with the same weights. The file is loaded from disk and compared with the
+    Keras model on `images` validation images, spread evenly (None: all). The manifest goes inside the artifact and
+    beside it (`.json`). With `force` an artifact below the parity gate's floor is written all the same.
+
+    Raises:
+        UsageError: for options that do not fit the model, or that no runtime has.
+        ParityError: if the artifact does not follow the model; then it is not written.
+        MissingExtraError: if what writes or runs that format is not installed.
+        ArtifactError, DatasetError, DiskError: as their names say.
+    """
+    (exported,) = export_all(
+        model,
+        data=data,
+        folder=folder,
+        to=(to,),
+        precision=(precision,),
+        output=(output,),
+        io=(io,),
+        layout=(layout,),
+        input_size=input_size,
+        images=images,
+        force=force,
+        progress=progress,
+    ).files
+    return exported
+
+
+def export_all(
+    model: PathLike,
+    *,
+    data: PathLike,
+    folder: PathLike,
+    to: Iterable[str] = ("tflite",),
+    precision: Iterable[str | None] = (None,),
+    output: Iterable[str] = ("logits",),
+    io: Iterable[str] = ("uint8",),
+    layout: Iterable[str] = ("nhwc",),
+    input_size: tuple[int, int] | None = None,
+    images: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Exports:
+    """Export every combination of several forms that makes sense; see `export`.
+
+    What the artifacts share is done once: loading, quantizing, the Keras model's own inference. Those that follow
+    their model are written even where others do not.
+
+    Raises:
+        UsageError: if no combination makes sense, with every reason.
+        ParityError: if an artifact does not follow its model; that one is not written.
+        MissingExtraError, ArtifactError, DatasetError, DiskError: as their names say.
+    """
+    source = Source(model, load_dataset(data), input_size)
+    forms, refused = _forms([source.precision(one) for one in precision], to=to, output=output, io=io, layout=layout)
+    if not forms:
+        raise UsageError(" ".join(dict.fromkeys(refused)))
+    with staging(folder) as stage:
+        made = [_Artifact(source, form, stage, progress) for form in forms]
+        _verify(made, source, images, progress)
+        failures = [] if force else [f"{failure}. {one.diagnosis()}" for one in made if (failure := one.failure())]
+        files = tuple(one.published(Path(folder)) for one in made if force or not one.failure())
+    if failures:
+        raise ParityError(" ".join(failures))
+    return Exports(files, tuple(dict.fromkeys(refused)))
+
+
+def _forms(
+    precisions: list[str], *, to: Iterable[str], **asked: Iterable[str]
+) -> "tuple[list[ExportOptions], list[str]]":
+    """All combinations that are valid, and the refusals of the others."""
+    from mobile_seg.converters.options import ExportOptions
+
+    forms, refused = [], []
+    for values in itertools.product(to, precisions, *asked.values()):
+        try:
+            forms.append(ExportOptions(**dict(zip(("target", "precision", *asked), values, strict=True))))
+        except UsageError as error:
+            refused.append(str(error))
+    return list(dict.fromkeys(forms)), refused
+
+
+class _Artifact:
+    """One artifact on its way: converted and staged, then verified, then published."""
+
+    def __init__(self, source: Source, form: "ExportOptions", stage: Path, progress: Progress | None) -> None:
+        from mobile_seg.converters.options import SUFFIXES
+        from mobile_seg.verify.runners import open_artifact
+
+        self.form, self.dataset = form, source.dataset
+        self.scheme, self.full = source.scheme(form.precision), form.output in AT_INPUT_SIZE
+        parts = (
+            self.scheme or form.precision,
+            "" if form.output == "logits" else form.output,
+            "" if form.io == "uint8" else f"{form.io}-io",
+            "" if form.layout == "nhwc" else form.layout,
+        )
+        self.name = "_".join([source.manifest.model, *filter(None, parts)]) + SUFFIXES[form.target]
+        if progress:
+            progress(0, 1, f"converting {self.name}")
+        started = time.perf_counter()
+        graph = source.graph(self.scheme, self.full, "tflite" if self.scheme else form.target)
+        manifest = source.described(self.full)
+        self.converted = _convert(graph, options=form, manifest=manifest, integer_graph=self.scheme is not None)
+        self.staged = _write(stage / self.name, self.converted)
+        self.runner = open_artifact(self.staged)
+        self.seconds = {"convert": time.perf_counter() - started, "verify": 0.0}
+        self.agreement: Any = None
+        self.reference: Any = None
+
+    def failure(self) -> str | None:
+        """What the gate says against it."""
+        from mobile_seg.verify import gate
+
+        try:
+            gate.check(self.agreement, precision=self.form.precision, artifact=self.name)
+        except ParityError as error:
+            return str(error)
+        return None
+
+    def diagnosis(self) -> str:
+        """Which mistake that people really make explains it, if one does."""
+        from mobile_seg.verify.diagnose import diagnose, summary
+
+        try:
+            return f"Diagnosis: {summary(diagnose(self.reference, self.runner, _images(self.dataset, DIAGNOSED)))}."
+        except MobileSegError as error:  # the failure itself is what must be said
+            return f"Not diagnosed: {error}."
+
+    def published(self, folder: Path) -> Exported:
+        """Move it to its place, its manifest beside it."""
+        path = publish(self.staged, folder / self.name)
+        write_text(path.with_suffix(".json"), self.converted.manifest.to_json())
+        return Exported(path, self.converted.manifest, self.agreement, self.converted.conversions, self.seconds)
+
+
+def _convert(graph: Any, **how: Any) -> "Converted":
+    if how["options"].target == "tflite":
+        from mobile_seg.converters.tflite import convert
+
+        return convert(graph, **how)
+    if how["options"].target == "onnx":
+        from mobile_seg.converters.onnx.writer import convert_onnx
+
+        return convert_onnx(graph, **how)
+    from mobile_seg.converters.coreml import convert_coreml
+
+    return convert_coreml(graph, **how)
+
+
+def _write(path: Path, converted: "Converted") -> Path:
+    if isinstance(converted.content, bytes):
+        return write_bytes(path, converted.content)
+    for member, content in converted.content.items():
+        write_bytes(path / member, content)
+    return path
+
+
+def _verify(made: list[_Artifact], source: Source, images: int | None, progress: Progress | None) -> None:
+    """Compare each artifact with its Keras model, whose inference those of one form share."""
+    from mobile_seg.verify.compare import compare_all
+    from mobile_seg.verify.keras_runner import KerasRunner
+
+    groups: dict[Any, list[_Artifact]] = {}
+    for artifact in made:
+        groups.setdefault((artifact.scheme, artifact.full), []).append(artifact)
+    for (scheme, full), members in groups.items():
+        started = time.perf_counter()
+        reference = KerasRunner(source.model(scheme, full), manifest=source.described(full))
+        found = compare_all(
+            reference,
+            [artifact.runner for artifact in members],
+            _images(source.dataset, images),
+            progress=_told(progress, min(images or len(source.dataset.val), len(source.dataset.val)), members),
+        )
+        for artifact, agreement in zip(members, found, strict=True):
+            artifact.agreement, artifact.reference = agreement, reference
+            artifact.seconds["verify"] = (time.perf_counter() - started) / len(members)
+
+
+def _images(dataset: Dataset, count: int | None) -> Iterator[Any]:
+    """Validation images, all or so many, spread evenly."""
+    from mobile_seg.data.readers import read_pair
+
+    pairs = dataset.val
+    chosen = pairs if count is None else pairs[:: max(1, len(pairs) // count)][:count]
+    return (read_pair(pair, dataset)[0] for pair in chosen)
+
+
+def _told(progress: Progress | None, total: int, members: list[_Artifact]) -> Callable[[int], None] | None:
+    names = members[0].name if len(members) == 1 else f"{members[0].name} and {len(members) - 1} more"
+    return None if progress is None else lambda done: progress(done, total, f"verifying {names}")

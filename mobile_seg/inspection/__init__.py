@@ -1,0 +1,1 @@
+"""What a model file says of itself: any `.tflite`, `.onnx`, `.mlpackage` or `.keras`, ours or not."""

@@ -1,0 +1,132 @@
+"""Several artifacts from one model, each verified; and the same network at another size."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from unit.quantization import nets
+from unit.training import tiny
+
+import mobile_seg
+from mobile_seg import rebuilding
+from mobile_seg.data.description import load_dataset
+from mobile_seg.data.toy import write_toy_dataset
+from mobile_seg.errors import ParityError, UsageError
+from mobile_seg.keras_file import keras_manifest, save_model
+from mobile_seg.verify import compare, gate
+from mobile_seg.verify.runners import open_artifact
+
+SIZE = (32, 48)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_dataset(tmp_path_factory.mktemp("toy"), train=4, val=6, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def float_model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    dataset = load_dataset(data)
+    network = tiny.stand_in("small", input_size=SIZE, classes=len(dataset.classes))
+    nets.randomize(network)
+    manifest = keras_manifest(network, dataset.classes, dataset.palette, precision="float32", name="small")
+    return save_model(network, tmp_path_factory.mktemp("model") / "model_float.keras", manifest)
+
+
+def test_every_combination_that_makes_sense_is_written(data: Path, float_model: Path, tmp_path: Path) -> None:
+    exports = mobile_seg.export_all(
+        float_model,
+        data=data,
+        folder=tmp_path,
+        precision=("float32", "int8", "int16x8", "palette4"),
+        output=("logits", "labels", "labels-nearest"),
+        io=("uint8", "int8"),
+    )
+    expected = {
+        *(f"small_{name}.tflite" for name in ("float32", "float32_labels", "float32_labels-nearest", "int16x8")),
+        *(f"small_int8{output}{io}.tflite" for output in ("", "_labels", "_labels-nearest") for io in ("", "_int8-io")),
+    }
+    assert {file.path.name for file in exports.files} == expected
+    assert {file.name for file in tmp_path.iterdir()} == {
+        file for name in expected for file in (name, name.replace(".tflite", ".json"))
+    }
+    for reason in ("palette4: no other runtime", "no 16-bit argmax", "float32 takes the camera's bytes as they are"):
+        assert any(reason in refused for refused in exports.refused)
+    assert len(set(exports.refused)) == len(exports.refused)
+    for file in exports.files:
+        assert file.seconds["convert"] > 0.0
+        assert file.seconds["verify"] > 0.0
+        if file.manifest.precision == "int8":
+            assert file.agreement.argmax == 1.0
+
+
+def test_nothing_but_refusals_is_misuse(data: Path, float_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="palette4: no other runtime"):
+        mobile_seg.export(float_model, data=data, folder=tmp_path, precision="palette4")
+    assert not tmp_path.joinpath("small_palette4.tflite").exists()
+
+
+def test_the_reference_runs_once_for_all_that_share_it(
+    data: Path, float_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, int]] = []
+    usual = compare.compare_all
+
+    def counted(reference: Any, candidates: Any, images: Any, **rest: Any) -> Any:
+        shown = list(images)
+        calls.append((reference.manifest.output.kind, len(shown)))
+        return usual(reference, candidates, shown, **rest)
+
+    monkeypatch.setattr(compare, "compare_all", counted)
+    precisions = ("float32", "float16", "int8")
+    mobile_seg.export_all(float_model, data=data, folder=tmp_path, precision=precisions, images=2)
+    assert calls == [("logits", 2), ("logits", 2)], "one float model, one quantized"
+
+
+def test_those_that_follow_are_written_where_one_does_not(
+    data: Path, float_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = gate.check
+
+    def refuse_int8(agreement: Any, *, precision: str, artifact: str) -> None:
+        if precision == "int8":
+            raise ParityError(f"{artifact} does not follow")
+        usual(agreement, precision=precision, artifact=artifact)
+
+    monkeypatch.setattr(gate, "check", refuse_int8)
+    said = r"small_int8\.tflite does not follow\. Diagnosis: not one of the known mistakes\."
+    with pytest.raises(ParityError, match=said):
+        mobile_seg.export_all(float_model, data=data, folder=tmp_path, precision=("float32", "int8"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["small_float32.json", "small_float32.tflite"]
+
+
+@pytest.mark.parametrize("scheme", [None, "int8"])
+def test_a_network_is_exported_at_another_size(
+    data: Path, float_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str | None
+) -> None:
+    monkeypatch.setattr(rebuilding, "build", tiny.stand_in)
+    monkeypatch.setattr(rebuilding, "names", lambda: ("small",))
+    model = float_model
+    if scheme is not None:
+        keep = {"classify_conv": "int16x8"}
+        model = mobile_seg.quantize(model, data=data, folder=tmp_path, recipe=None, scheme=scheme, keep=keep)
+    precision = scheme or "float32"
+    small, large = (
+        mobile_seg.export(model, data=data, folder=tmp_path / str(size), precision=precision, input_size=size)
+        for size in (SIZE, (48, 64))
+    )
+    assert (large.manifest.input.height, large.manifest.input.width) == (48, 64)
+    assert large.manifest.output.dtype == ("float32" if scheme is None else "int16")
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    padded = np.pad(image, ((0, 16), (0, 16), (0, 0)), "edge")
+    parts = [open_artifact(file.path).run(one) for file, one in ((small, image), (large, padded))]
+    # Away from the borders a convolution sees the same pixels at either size.
+    stride = SIZE[0] // parts[0].shape[0]
+    inner = tuple(slice(2, side // stride - 3) for side in SIZE)
+    np.testing.assert_allclose(parts[0][inner], parts[1][inner], rtol=1e-4, atol=1e-3)
+
+
+def test_only_networks_of_the_zoo_have_another_size(data: Path, float_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="small is no network of ours"):
+        mobile_seg.export(float_model, data=data, folder=tmp_path, input_size=(48, 64))
