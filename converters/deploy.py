@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from mobile_seg.errors import UnsupportedLayerError
-from mobile_seg.graph import call, copy_layer, plain, rebuild, view
+from mobile_seg.graph import call, copy_layer, copy_weights, plain, rebuild, view
 from mobile_seg.layers import Resize, SpaceToDepth
 
 _ONLY_IN_TRAINING = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianNoise)
@@ -49,7 +49,7 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool, wide: bool = Fals
             return BlocksToChannels.from_config(layer.get_config())(*inputs)
         copy = copy_layer(layer, dtype="float32")
         output = call(copy, *inputs)
-        copy.set_weights(layer.get_weights())
+        copy_weights(layer, copy)
         return output
 
     return rebuild(model, emit)

@@ -183,14 +183,14 @@ class _Artifact:
         from mobile_seg.verify import gate
 
         try:
-            gate.check(self.agreement, precision=self.form.precision, artifact=self.name)
+            gate.check(self.agreement, precision=self.form.precision, target=self.form.target, artifact=self.name)
         except ParityError as error:
             return str(error)
         return None
 
     def diagnosis(self) -> str:
         """Which mistake that people really make explains it, if one does."""
-        from mobile_seg.verify.diagnose import diagnose, summary
+        from mobile_seg.verify.diagnosis.diagnose import diagnose, summary
 
         try:
             return f"Diagnosis: {summary(diagnose(self.reference, self.runner, _images(self.dataset, DIAGNOSED)))}."
@@ -213,7 +213,7 @@ def _convert(graph: Any, **how: Any) -> "Converted":
         from mobile_seg.converters.onnx.writer import convert_onnx
 
         return convert_onnx(graph, **how)
-    from mobile_seg.converters.coreml import convert_coreml
+    from mobile_seg.converters.coreml.writer import convert_coreml
 
     return convert_coreml(graph, **how)
 

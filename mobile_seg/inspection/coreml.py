@@ -8,7 +8,7 @@ from typing import Any
 from mobile_seg.inspection.records import Inspection, Layer, Quantization, Tensor, damaged, most_frequent
 from mobile_seg.inspection.weights import Constant, Weights, stored_as
 from mobile_seg.manifest import MEMBER, Manifest
-from mobile_seg.verify.coreml_package import Package, protobuf, read_package
+from mobile_seg.verify.coreml.package import Package, protobuf, read_package
 
 RUNTIMES = {4: "iOS 13", 5: "iOS 14", 6: "iOS 15", 7: "iOS 16", 8: "iOS 17", 9: "iOS 18", 10: "iOS 26"}
 """Specification version → the first system that reads it; macOS has the same number from 26 on, before that less 3."""

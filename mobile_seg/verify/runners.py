@@ -163,7 +163,7 @@ def open_artifact(path: str | os.PathLike[str], *, threads: int | None = None) -
     if threads is not None:
         raise UsageError(f"threads={threads} applies to .tflite and .onnx files only; leave it out for {path}")
     if kind == "mlpackage":
-        from mobile_seg.verify.coreml_runner import open_coreml
+        from mobile_seg.verify.coreml.runner import open_coreml
 
         return open_coreml(path)
     from mobile_seg.verify.keras_runner import KerasRunner, load_keras
@@ -185,7 +185,7 @@ def require_manifest(path: str | os.PathLike[str]) -> Manifest:
 
         manifest = read_onnx_manifest(Path(path).read_bytes())
     elif kind == "mlpackage":
-        from mobile_seg.verify.coreml_runner import read_coreml_manifest
+        from mobile_seg.verify.coreml.runner import read_coreml_manifest
 
         manifest = read_coreml_manifest(Path(path))
     else:

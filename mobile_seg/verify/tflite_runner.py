@@ -94,7 +94,7 @@ class TFLiteRunner(Runner):
 
     def constants(self) -> Mapping[str, np.ndarray]:
         """Return the file's weights and biases, dequantized; see `Runner.constants`."""
-        from mobile_seg.verify.diagnose_constants import tflite_constants
+        from mobile_seg.verify.diagnosis.constants import tflite_constants
 
         return tflite_constants(self._content)
 

@@ -13,7 +13,7 @@ from golden import street
 from mobile_seg.errors import ParityError
 from mobile_seg.verify import gate
 from mobile_seg.verify.compare import compare
-from mobile_seg.verify.diagnose import HYPOTHESES, diagnose, summary
+from mobile_seg.verify.diagnosis.diagnose import HYPOTHESES, diagnose, summary
 from mobile_seg.verify.runners import Runner
 
 OP = schema.BuiltinOperator

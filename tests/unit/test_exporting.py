@@ -89,10 +89,10 @@ def test_those_that_follow_are_written_where_one_does_not(
 ) -> None:
     usual = gate.check
 
-    def refuse_int8(agreement: Any, *, precision: str, artifact: str) -> None:
+    def refuse_int8(agreement: Any, *, precision: str, artifact: str, **where: str) -> None:
         if precision == "int8":
             raise ParityError(f"{artifact} does not follow")
-        usual(agreement, precision=precision, artifact=artifact)
+        usual(agreement, precision=precision, artifact=artifact, **where)
 
     monkeypatch.setattr(gate, "check", refuse_int8)
     said = r"small_int8\.tflite does not follow\. Diagnosis: not one of the known mistakes\."

@@ -10,7 +10,7 @@ from mobile_seg.errors import ArtifactError
 from mobile_seg.inspection.coreml import inspect_coreml
 from mobile_seg.inspection.records import Tensor
 from mobile_seg.manifest import MEMBER
-from mobile_seg.verify.coreml_package import protobuf
+from mobile_seg.verify.coreml.package import protobuf
 
 MODEL = "Data/com.apple.CoreML/model.mlmodel"
 WEIGHTS = "Data/com.apple.CoreML/weights/weight.bin"

@@ -11,8 +11,8 @@ from mobile_seg.errors import ParityError, UsageError
 from mobile_seg.imaging import resize_labels, resize_logits
 from mobile_seg.manifest import InputSpec, Manifest, OutputSpec
 from mobile_seg.verify.compare import Agreement
-from mobile_seg.verify.diagnose import HYPOTHESES, Finding, diagnose, summary
-from mobile_seg.verify.diagnose_case import IMAGES
+from mobile_seg.verify.diagnosis.case import IMAGES
+from mobile_seg.verify.diagnosis.diagnose import HYPOTHESES, Finding, diagnose, summary
 from mobile_seg.verify.runners import Runner
 
 SIZE, CLASSES = (40, 56), 6

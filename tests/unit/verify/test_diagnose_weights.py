@@ -12,10 +12,10 @@ from keras import layers
 from unit.verify import tiny
 
 from mobile_seg.keras_file import keras_manifest
-from mobile_seg.verify.diagnose import diagnose
-from mobile_seg.verify.diagnose_case import Case
-from mobile_seg.verify.diagnose_constants import folded_weights
-from mobile_seg.verify.diagnose_weights import bias_dropped, kernel_transposed
+from mobile_seg.verify.diagnosis.case import Case
+from mobile_seg.verify.diagnosis.constants import folded_weights
+from mobile_seg.verify.diagnosis.diagnose import diagnose
+from mobile_seg.verify.diagnosis.weights import bias_dropped, kernel_transposed
 from mobile_seg.verify.keras_runner import KerasRunner
 from mobile_seg.verify.runners import open_artifact
 

@@ -7,7 +7,7 @@ import pytest
 from mobile_seg.converters.options import PRECISIONS
 from mobile_seg.errors import ParityError, UsageError
 from mobile_seg.verify.compare import Agreement
-from mobile_seg.verify.gate import FLOORS, check
+from mobile_seg.verify.gate import FLOORS, OF_TARGETS, check, floor_of
 
 
 def agreement(argmax: float, **other: Any) -> Agreement:
@@ -35,8 +35,17 @@ def test_the_floor_itself_passes_and_less_does_not(precision: str, floor: float)
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(("target", "precision"), OF_TARGETS)
+def test_a_runtime_that_rounds_otherwise_has_a_lower_floor_of_its_own(target: str, precision: str) -> None:
+    floor = OF_TARGETS[target, precision].argmax
+    assert floor_of(precision, target).argmax == floor < floor_of(precision).argmax
+    check(agreement(floor), precision=precision, target=target, artifact="m")
+    with pytest.raises(ParityError, match=f"floor of {floor}"):
+        check(agreement(floor - 1e-5), precision=precision, target=target, artifact="m")
+
+
 def test_every_floor_says_what_it_is_against_and_why() -> None:
-    assert all(floor.reference and floor.reason for floor in FLOORS.values())
+    assert all(floor.reference and floor.reason for floor in (*FLOORS.values(), *OF_TARGETS.values()))
     with pytest.raises(ParityError, match="with its own QAT graph"):
         check(agreement(0.5), precision="int8", artifact="m")
 

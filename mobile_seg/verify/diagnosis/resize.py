@@ -9,7 +9,7 @@ import numpy as np
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import call, copy_layer, copy_weights, plain, rebuild, view
 from mobile_seg.verify.compare import at_size
-from mobile_seg.verify.diagnose_case import Case, Outputs, Trial
+from mobile_seg.verify.diagnosis.case import Case, Outputs, Trial
 from mobile_seg.verify.shift import MaskShift
 
 Places = Callable[[int, int], np.ndarray]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from mobile_seg.graph import plain, view
-from mobile_seg.verify.diagnose_case import Case, Trial
-from mobile_seg.verify.diagnose_constants import Folded, folded_weights, normalization_behind
+from mobile_seg.verify.diagnosis.case import Case, Trial
+from mobile_seg.verify.diagnosis.constants import Folded, folded_weights, normalization_behind
 
 _CHANNELS_FIRST = {
     "conv": ((3, 2, 0, 1),),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from mobile_seg.imaging import Image
 from mobile_seg.verify.compare import Agreement
-from mobile_seg.verify.diagnose_case import Case, Hypothesis
-from mobile_seg.verify.diagnose_ends import (
+from mobile_seg.verify.diagnosis.case import Case, Hypothesis
+from mobile_seg.verify.diagnosis.ends import (
     argmax_over_wrong_axis,
     channels_swapped,
     labels_off_by_one,
@@ -20,8 +20,8 @@ from mobile_seg.verify.diagnose_ends import (
     normalization_twice,
     zero_point_wrong,
 )
-from mobile_seg.verify.diagnose_resize import align_corners, off_by_one
-from mobile_seg.verify.diagnose_weights import bias_dropped, kernel_transposed
+from mobile_seg.verify.diagnosis.resize import align_corners, off_by_one
+from mobile_seg.verify.diagnosis.weights import bias_dropped, kernel_transposed
 from mobile_seg.verify.runners import Runner
 
 HYPOTHESES: dict[str, Hypothesis] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from mobile_seg.imaging import resize_labels, resize_logits
-from mobile_seg.verify.diagnose_case import Case, Trial
+from mobile_seg.verify.diagnosis.case import Case, Trial
 
 Change = Callable[[np.ndarray], np.ndarray]
 

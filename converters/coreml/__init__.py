@@ -1,0 +1,1 @@
+"""Core ML packages, through coremltools and passes of ours inside its pipeline."""

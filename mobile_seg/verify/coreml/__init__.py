@@ -1,0 +1,1 @@
+"""Core ML packages, evaluated from their files: Core ML itself runs on Apple systems only."""

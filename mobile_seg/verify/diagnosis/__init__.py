@@ -1,0 +1,1 @@
+"""Which of the mistakes that people really make explains why an artifact does not follow its model."""
