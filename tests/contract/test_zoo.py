@@ -171,36 +171,42 @@ def test_the_int8_file_follows_its_quantized_model(case: Case, quantized_model: 
 
 
 @pytest.mark.slow
-def test_a_few_steps_lower_the_loss(case: Case, float_model: keras.Model) -> None:
-    check_that_it_learns(case, float_model)
+def test_a_step_lowers_the_loss(case: Case, float_model: keras.Model) -> None:
+    check_that_it_learns(case, float_model, steps=1, share=0.02)
 
 
 @pytest.mark.slow
 def test_a_few_quantization_aware_steps_lower_the_loss() -> None:
     case = Case(find(FAST[0]), FAST[1])
-    check_that_it_learns(case, nets.calibrated(case.build()))
+    # Through rounding the slope is an estimate, and moving ranges shake the loss: only long steps show beside that.
+    check_that_it_learns(case, nets.calibrated(case.build()), steps=3, share=0.5)
 
 
-def check_that_it_learns(case: Case, like: keras.Model) -> None:
-    """Train a copy of a model, without dropout, on one batch."""
+def check_that_it_learns(case: Case, like: keras.Model, *, steps: int, share: float) -> None:
+    """Move a copy of a model, without dropout, down the slope of its loss on one batch.
+
+    Were the slope straight, each step would take a `share` of the loss away: that suits networks of any depth.
+    """
+    import tensorflow as tf
+
     model = keras.models.clone_model(like)
     model.set_weights(like.get_weights())
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    pixels = nets.images(2, case.size)
-    targets = [np.zeros_like(one) for one in outputs(model, pixels)]
-    model.compile(
-        optimizer=keras.optimizers.Adam(3e-4),
-        loss=["mse"] * len(targets),
-        run_eagerly=True,  # tracing the graph would take longer than the steps
-        jit_compile=False,
-    )
+    pixels = nets.images(2, case.size).astype(np.float32)
 
-    def step() -> float:
-        found = model.train_on_batch(pixels.astype(np.float32), targets)
-        return float(found[0] if isinstance(found, (list, tuple)) else found)
+    def loss() -> tf.Tensor:
+        found = model(pixels, training=True)
+        return tf.add_n([tf.reduce_mean(tf.square(one)) for one in tf.nest.flatten(found)])
 
-    losses = [step() for _ in range(3)]
-    assert np.isfinite(losses).all()
-    assert losses[-1] < losses[0]
+    losses = []
+    for _ in range(steps):
+        with tf.GradientTape() as tape:
+            losses.append(loss())
+        slopes = tape.gradient(losses[-1], [variable.value for variable in model.trainable_variables])
+        assert all(slope is not None for slope in slopes), "every weight is trained"
+        rate = share * losses[-1] / tf.add_n([tf.reduce_sum(tf.square(slope)) for slope in slopes])
+        for variable, slope in zip(model.trainable_variables, slopes, strict=True):
+            variable.assign_sub(rate * slope)
+    assert float(loss()) < float(losses[0])
