@@ -59,10 +59,10 @@ def weights_digest(model: Any) -> str:
     return digest.hexdigest()
 
 
-def installed_versions() -> dict[str, str]:
-    """Package name → version, of those that decide an artifact; one that is not installed is left out."""
+def installed_versions(*more: str) -> dict[str, str]:
+    """Package name → version, of those that decide an artifact and of `more`; what is not installed is left out."""
     found = {}
-    for name in DECIDING_PACKAGES:
+    for name in (*DECIDING_PACKAGES, *more):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -1,0 +1,162 @@
+"""How closely each artifact follows its Keras model: every mobile network, target, precision and output.
+
+    .venv/bin/python benchmarks/exports.py                      # goes on where it stopped, then writes docs/exports.md
+    .venv/bin/python benchmarks/exports.py --only NAME,NAME     # these networks
+    .venv/bin/python benchmarks/exports.py --render             # from the record of the last runs
+
+On images of CamVid, which is expected where `benchmarks/camvid.yaml` says. Mobile SpineNet-S49- has the weights that
+`benchmarks/camvid.py` trained, at their own size; the other networks have random weights at 96x128, normalized by
+statistics of those images. Random networks amplify every rounding, so that only their float artifacts must agree.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mobile_seg import export_all
+from mobile_seg.cli.terminal import Progress
+from mobile_seg.converters.options import PRECISIONS, TARGETS
+from mobile_seg.data.calibration import calibration_batches
+from mobile_seg.data.description import Dataset, load_dataset
+from mobile_seg.exporting import Exported
+from mobile_seg.files import size_of, write_json, write_text
+from mobile_seg.keras_file import installed_versions, keras_manifest, save_model
+from mobile_seg.manifest import OUTPUT_KINDS
+from mobile_seg.models.entry import SEMANTIC_HEADS, Entry
+from mobile_seg.models.registry import ENTRIES, build
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "docs" / "records" / "exports.json"
+TRAINED = {"mobile_spinenet_s49_minus": ROOT / "runs" / "camvid_s49_minus" / "model_float.keras"}
+SIZE, IMAGES = (96, 128), 8
+
+
+def main() -> int:
+    """Export what is not in the record yet, unless only rendering is asked for, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default=str(ROOT / "benchmarks" / "camvid.yaml"))
+    parser.add_argument("--only", type=lambda text: text.split(","), help="networks, separated by commas")
+    parser.add_argument("--anew", action="store_true", help="forget what is recorded of these networks")
+    parser.add_argument("--render", action="store_true", help="render from the record")
+    options = parser.parse_args()
+    record: dict[str, Any] = {"networks": {}}
+    if RECORD.is_file():
+        record = json.loads(RECORD.read_text(encoding="utf-8"))
+    if not options.render:
+        dataset = load_dataset(options.data)
+        chosen = [entry for entry in ENTRIES if entry.mobile and (not options.only or entry.name in options.only)]
+        for entry in chosen:
+            if options.anew or entry.name not in record["networks"]:
+                record["networks"][entry.name] = measured(entry, dataset, options.data)
+                versions = installed_versions("coremltools", "onnx", "onnxruntime")
+                write_json(RECORD, record | {"images": IMAGES, "versions": versions})
+    write_text(ROOT / "docs" / "exports.md", page(json.loads(RECORD.read_text(encoding="utf-8"))))
+    return 0
+
+
+def measured(entry: Entry, dataset: Dataset, data: str) -> dict[str, Any]:
+    """Every artifact of a network."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
+        model = TRAINED.get(entry.name)
+        trained = model is not None and model.is_file()
+        path = model if model is not None and trained else _random(entry, dataset, Path(folder))
+        for output in OUTPUT_KINDS:
+            exports = export_all(
+                path,
+                data=data,
+                folder=folder,
+                to=TARGETS,
+                precision=PRECISIONS,
+                output=(output,),
+                images=IMAGES,
+                force=True,
+                progress=progress,
+            )
+            rows += [_row(file) for file in exports.files]
+            size = [exports.files[0].manifest.input.height, exports.files[0].manifest.input.width]
+    return {"trained": trained, "input": size, "rows": rows}
+
+
+def _random(entry: Entry, dataset: Dataset, folder: Path) -> Path:
+    """The network with random weights, its normalization as training on the dataset's images would leave it."""
+    keras.utils.set_random_seed(0)
+    head = next(head for head in entry.heads if head in SEMANTIC_HEADS)
+    options = {"head": head, "bn_momentum": 0.0}
+    model = build(entry.name, input_size=SIZE, classes=len(dataset.classes), **options)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Blocks of trained networks add little to what they pass on; random ones that do not are chaotic.
+            share = 0.1 if re.search(r"(?<!aspp)_(project|widen|second)_bn$", layer.name) else 1.0
+            layer.gamma.assign(share * rng.uniform(0.5, 1.5, layer.gamma.shape))
+    for variable in model.trainable_variables:
+        if variable.path.endswith("kernel") and not np.any(variable):
+            variable.assign(rng.normal(0.0, 0.02, variable.shape))
+    (batch,) = calibration_batches(dataset, size=SIZE, images=8, batch=8)
+    model(batch, training=True)
+    manifest = keras_manifest(
+        model, dataset.classes, dataset.palette, precision="float32", name=entry.name, options=options
+    )
+    return save_model(model, folder / "model_float.keras", manifest)
+
+
+def _row(file: Exported) -> dict[str, Any]:
+    found = file.agreement.to_dict()
+    return {
+        "target": {".tflite": "tflite", ".onnx": "onnx", ".mlpackage": "coreml"}[file.path.suffix],
+        "precision": file.manifest.precision,
+        "output": file.manifest.output.kind,
+        "argmax": found["argmax"],
+        "psnr_db": found["psnr_db"],
+        "max_steps": found["max_steps"],
+        "mask_shift_px": found["mask_shift_px"],
+        "bytes": size_of(file.path),
+        "seconds": file.seconds,
+    }
+
+
+def page(record: dict[str, Any]) -> str:
+    """docs/exports.md."""
+    parts = [_network(name, found) for name, found in record["networks"].items()]
+    return f"""# How closely each artifact follows its Keras model
+
+Written by `benchmarks/exports.py`; the record is `docs/records/exports.json`. Pixels of {record["images"]} CamVid
+images with the same class as in the Keras model: the float one, or for int8, int16x8 and w8 the quantized one, which
+was quantized after training. Beside it the PSNR of the logits (`=`: every one equal) and the artifact's size. TFLite
+runs in LiteRT, ONNX in ONNX Runtime, Core ML in our evaluator of the saved package. A dash: no runtime has that
+combination, `mobile-seg export` says why. Networks with random weights amplify every rounding: what int8 does to them
+says nothing of trained ones.
+
+{"".join(parts)}
+{", ".join(f"{name} {version}" for name, version in record["versions"].items())}.
+"""
+
+
+def _network(name: str, found: dict[str, Any]) -> str:
+    height, width = found["input"]
+    rows = {(row["target"], row["precision"], row["output"]): row for row in found["rows"]}
+    lines = ["| target | precision | " + " | ".join(f"`{kind}`" for kind in OUTPUT_KINDS) + " | PSNR | MB |"]
+    lines.append("|---" * (len(OUTPUT_KINDS) + 4) + "|")
+    for target in TARGETS:
+        for precision in PRECISIONS:
+            cells = [rows.get((target, precision, kind)) for kind in OUTPUT_KINDS]
+            first = cells[0]
+            if first is None:
+                continue
+            shares = ["–" if cell is None else f"{100 * cell['argmax']:.2f}%" for cell in cells]
+            psnr = "=" if first["psnr_db"] is None else f"{first['psnr_db']:.1f} dB"
+            lines.append("| " + " | ".join((target, precision, *shares, psnr, f"{first['bytes'] / 1e6:.2f}")) + " |")
+    weights = "trained on CamVid" if found["trained"] else "random weights"
+    return f"## {name}, {height}x{width}, {weights}\n\n" + "\n".join(lines) + "\n\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
