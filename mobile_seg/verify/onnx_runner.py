@@ -1,6 +1,7 @@
 """Run an ONNX file in ONNX Runtime."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,7 @@ class OnnxRunner(Runner):
         """
         super().__init__(path=path, manifest=manifest, kind="onnx")
         self._session = load_session(content, name=self.name, threads=threads)
+        self._content = content
         spec, output = manifest.input, manifest.output
         self._match("input", self._session.get_inputs(), spec.name, spec.dtype, self._shape(spec, [3]))
         depth = [] if self.gives_labels else [len(manifest.classes)]
@@ -161,6 +163,12 @@ class OnnxRunner(Runner):
         if self.manifest.output.layout == "nchw" and not self.gives_labels:
             made = made.transpose(0, 2, 3, 1)
         return np.asarray(made)[0]
+
+    def constants(self) -> Mapping[str, np.ndarray]:
+        """Return the file's weights and biases, dequantized; see `Runner.constants`."""
+        from mobile_seg.verify.diagnosis.constants import onnx_constants
+
+        return onnx_constants(self._content)
 
     def _shape(self, spec: Any, depth: list[int]) -> list[int]:
         """The tensor's shape by the manifest; class ids have no channels."""

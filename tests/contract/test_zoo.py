@@ -25,10 +25,9 @@ from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rewrite import is_quantized
 from mobile_seg.quantization.settle import settle
 
-CLASSES = 5
-FAST = ("mobile_spinenet_s49_minus", "deeplabv3")
-"""Of all networks this one runs with the fast tests."""
+pytestmark = pytest.mark.slow  # test_mobile_spinenet takes one of them through the chain with the fast tests
 
+CLASSES = 5
 FOREIGN = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "TILE", "TRANSPOSE", "GATHER", "GATHER_ND")
 """Operations that part a graph on phones; none of ours needs them."""
 
@@ -60,11 +59,7 @@ FIRST = tuple({entry.family: entry for entry in reversed(ENTRIES)}.values())
 """One network of each family, which is tried under every head; the others under their own first one."""
 
 CASES = [
-    pytest.param(
-        Case(entry, head),
-        marks=() if (entry.name, head) == FAST else pytest.mark.slow,
-        id=f"{entry.name}-{head}",
-    )
+    pytest.param(Case(entry, head), id=f"{entry.name}-{head}")
     for entry in ENTRIES
     for head in (entry.heads if entry in FIRST else entry.heads[:1])
 ]
@@ -170,14 +165,12 @@ def test_the_int8_file_follows_its_quantized_model(case: Case, quantized_model: 
         assert np.sqrt(np.mean(steps**2)) <= 255 / 10**1.5
 
 
-@pytest.mark.slow
 def test_a_step_lowers_the_loss(case: Case, float_model: keras.Model) -> None:
     check_that_it_learns(case, float_model, steps=1, share=0.02)
 
 
-@pytest.mark.slow
 def test_a_few_quantization_aware_steps_lower_the_loss() -> None:
-    case = Case(find(FAST[0]), FAST[1])
+    case = Case(find("mobile_spinenet_s49_minus"), "deeplabv3")
     # Through rounding the slope is an estimate, and moving ranges shake the loss: only long steps show beside that.
     check_that_it_learns(case, nets.calibrated(case.build()), steps=3, share=0.5)
 

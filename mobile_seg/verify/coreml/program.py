@@ -75,6 +75,16 @@ class Program:
             raise ArtifactError(f"the program has no constant {name!r}; it has {len(self._constants)} others")
         return self._constants[name]
 
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the constants of floats that operations read, by the names of their values, as float32."""
+        read = {name for step in self._steps for names in step.inputs.values() for name in names}
+        held = {name: self._constants[name] for name in read if name in self._constants}
+        return {
+            name: value.astype(np.float32)
+            for name, value in held.items()
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim
+        }
+
     def _read(self, operation: Any, blobs: dict[str, bytes], number: int) -> None:
         kind = str(operation.type)
         name = _name(operation, number)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ class CoreMLRunner(Runner):
         """Run the model; see `Runner.infer`."""
         planes = np.ascontiguousarray(tensor[..., self._order].transpose(0, 3, 1, 2), np.float32)
         return np.asarray(self.program.run({self._image: planes})[self._output][0])
+
+    def constants(self) -> Mapping[str, np.ndarray]:
+        """Return the package's weights and biases; see `Runner.constants`."""
+        return self.program.weights()
 
 
 class MacRunner(Runner):

@@ -44,6 +44,28 @@ def tflite_constants(content: bytes) -> dict[str, np.ndarray]:
     return found
 
 
+def onnx_constants(content: bytes) -> dict[str, np.ndarray]:
+    """Return the constants that nodes of an `.onnx` file read, by tensor name, as float32 in the file's layout.
+
+    Integers are what a DequantizeLinear makes of them. `content` has been verified: ONNX Runtime has loaded it.
+    """
+    import onnx
+
+    graph = onnx.load_from_string(content).graph
+    held = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    found: dict[str, np.ndarray] = {}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in held:
+            integers, scale, zero_point = (held[name].astype(np.float64) for name in node.input)
+            axis = next((one.i for one in node.attribute if one.name == "axis"), 1)
+            spread = [-1 if place == axis and scale.ndim else 1 for place in range(integers.ndim)]
+            values = (integers - zero_point.reshape(spread)) * scale.reshape(spread)
+            found[node.output[0]] = values.astype(np.float32)
+        elif node.op_type not in ("DequantizeLinear", "QuantizeLinear"):
+            found |= {name: held[name] for name in node.input if name in held and held[name].dtype == np.float32}
+    return found
+
+
 def _read(graph: Any) -> list[int]:
     """The tensors that some operator reads: files keep others too, such as a bias before it became integers."""
     operators = (graph.Operators(number) for number in range(graph.OperatorsLength()))

@@ -54,6 +54,7 @@ def test_mobile_spinenet_in_floats(spinenet: keras.Model) -> None:
     assert found.psnr_db > 90
 
 
+@pytest.mark.slow
 def test_mobile_spinenet_in_integers(spinenet: keras.Model) -> None:
     quantized = nets.calibrated(spinenet)
     settle(quantized)
@@ -112,6 +113,7 @@ def test_a_network_of_keras_in_floats(name: str) -> None:
     assert np.abs(found - wanted).max() <= 2**-11 * np.abs(wanted).max()
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_in_integers() -> None:
     quantized = quantize(_application("MobileNetV2"), [SHOWN.astype(np.float32)])
     made = onnx_model(deploy_graph(quantized), integer_graph=True, io="uint8")
