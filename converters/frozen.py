@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from mobile_seg.errors import UsageError
+from mobile_seg.manifest import AT_INPUT_SIZE
 
 Head = Callable[[Any], Any]
 """What follows the model's output inside the file, in TensorFlow operations."""
@@ -36,6 +37,19 @@ def frozen(graph: keras.Model, head: Head | None = None, *, byte_input: bool = F
 
     with _dilated_depthwise_as_one_operation():
         return convert_variables_to_constants_v2(computed.get_concrete_function())
+
+
+def demand_tensorflow() -> None:
+    """Check the backend.
+
+    Raises:
+        UsageError: if it is another: only TensorFlow's graphs are converted.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(
+            f"exporting needs the TensorFlow backend, this process runs on {keras.backend.backend()}; what is trained "
+            "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
+        )
 
 
 @contextlib.contextmanager
@@ -73,7 +87,7 @@ def output_head(model: keras.Model, output: str) -> Head | None:
         UsageError: for `logits-full` or `labels` of a model whose logits have another size than its input.
     """
     size = tuple(model.input_shape[1:3])
-    if output in ("logits-full", "labels") and tuple(model.output_shape[1:3]) != size:
+    if output in AT_INPUT_SIZE and tuple(model.output_shape[1:3]) != size:
         raise UsageError(
             f"output={output!r} needs logits at the input's size, {model.name} gives {model.output_shape}; "
             "pass it through mobile_seg.quantization.full_size.at_input_size before deploying it"

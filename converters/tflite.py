@@ -15,7 +15,7 @@ from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.deploy import deploy_graph
 from mobile_seg.converters.flat import operator_code, pack, unpack
-from mobile_seg.converters.frozen import Head, frozen, output_head
+from mobile_seg.converters.frozen import Head, demand_tensorflow, frozen, output_head
 from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.metadata import finish
 from mobile_seg.converters.options import INTEGER_PRECISIONS, IO_TYPES, PRECISIONS, ExportOptions
@@ -76,11 +76,7 @@ def convert_graph(
         UsageError: for an unknown name or size, a model too large for a file, or on a backend other than TensorFlow.
         ArtifactError: if the converter fails, with its reason.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise UsageError(
-            f"exporting needs the TensorFlow backend, this process runs on {keras.backend.backend()}; what is trained "
-            "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
-        )
+    demand_tensorflow()
     choose("precision", precision, PRECISIONS)
     choose("io", io, IO_TYPES)
     size = 4 * model.count_params()

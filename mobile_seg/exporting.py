@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_seg.data.description import Dataset, load_dataset
+from mobile_seg.data.description import Dataset, load_dataset, spread
 from mobile_seg.errors import MobileSegError, ParityError, UsageError
 from mobile_seg.export_source import Source
 from mobile_seg.files import publish, staging, write_bytes, write_text
-from mobile_seg.manifest import Manifest
+from mobile_seg.manifest import AT_INPUT_SIZE, Manifest
 from mobile_seg.phases import PathLike, Progress
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from mobile_seg.converters.converted import Converted
     from mobile_seg.converters.options import ExportOptions
     from mobile_seg.verify.compare import Agreement
-
-AT_INPUT_SIZE = ("logits-full", "labels")
-"""Outputs of a model whose logits are resized before anything else."""
 
 DIAGNOSED = 4
 """Images on which a mistake is looked for."""
@@ -128,10 +125,11 @@ def export_all(
     with staging(folder) as stage:
         made = [_Artifact(source, form, stage, progress) for form in forms]
         _verify(made, source, images, progress)
-        failures = [] if force else [f"{failure}. {one.diagnosis()}" for one in made if (failure := one.failure())]
-        files = tuple(one.published(Path(folder)) for one in made if force or not one.failure())
-    if failures:
-        raise ParityError(" ".join(failures))
+        failing = {} if force else {one: failure for one in made if (failure := one.failure())}
+        said = [f"{failure}. {one.diagnosis()}" for one, failure in failing.items()]
+        files = tuple(one.published(Path(folder)) for one in made if one not in failing)
+    if said:
+        raise ParityError(" ".join(said))
     return Exports(files, tuple(dict.fromkeys(refused)))
 
 
@@ -252,8 +250,7 @@ def _images(dataset: Dataset, count: int | None) -> Iterator[Any]:
     """Validation images, all or so many, spread evenly."""
     from mobile_seg.data.readers import read_pair
 
-    pairs = dataset.val
-    chosen = pairs if count is None else pairs[:: max(1, len(pairs) // count)][:count]
+    chosen = dataset.val if count is None else spread(dataset.val, count)
     return (read_pair(pair, dataset)[0] for pair in chosen)
 
 

@@ -15,6 +15,8 @@ MEMBER = "mobile_seg.json"
 """Name of the manifest inside an artifact that is a ZIP archive or carries one."""
 
 OUTPUT_KINDS = ("logits", "logits-full", "labels", "labels-nearest")
+AT_INPUT_SIZE = ("logits-full", "labels")
+"""Those whose logits are resized to the input's size before anything else."""
 LAYOUTS = ("nhwc", "nchw")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mobile_seg import api
 from mobile_seg.api import Exported
-from mobile_seg.data.description import Dataset
+from mobile_seg.data.description import Dataset, spread
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.phases import Progress
 from mobile_seg.quantizing import SENSITIVITY
@@ -120,8 +120,7 @@ class Measurements:
         from mobile_seg.report.page import Example, render
         from mobile_seg.report.sensitivity import read
 
-        stride = max(1, len(self.dataset.val) // EXAMPLES)
-        chosen = self.dataset.val[::stride][:EXAMPLES]
+        chosen = spread(self.dataset.val, EXAMPLES)
         pairs = [read_pair(pair, self.dataset) for pair in chosen]
         images = [image for image, _ in pairs]
         floats = api.predict(self.float_runner, images)

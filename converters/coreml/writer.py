@@ -21,9 +21,10 @@ from mobile_seg.converters.coreml.metadata import describe
 from mobile_seg.converters.coreml.package import package
 from mobile_seg.converters.coreml.passes import Weights
 from mobile_seg.converters.coreml.translate import our_pipeline, our_translations
-from mobile_seg.converters.frozen import Head, frozen, output_head
+from mobile_seg.converters.frozen import Head, demand_tensorflow, frozen, output_head
 from mobile_seg.converters.options import PALETTES, PRECISIONS, ExportOptions
-from mobile_seg.errors import ArtifactError, MissingExtraError, UnsupportedLayerError, UsageError, choose
+from mobile_seg.coremltools_quietly import coremltools
+from mobile_seg.errors import ArtifactError, UnsupportedLayerError, UsageError, choose
 from mobile_seg.manifest import Manifest, OutputSpec
 
 TARGETS = {"float32": "iOS15", "float16": "iOS15", "w8": "iOS16", **dict.fromkeys(PALETTES, "iOS16"), "int8": "iOS17"}
@@ -44,29 +45,6 @@ class ConvertedGraph:
     weights: bytes
     target: str
     conversions: tuple[Conversion, ...]
-
-
-def coremltools() -> Any:
-    """Import coremltools, quietly.
-
-    Raises:
-        MissingExtraError: if it is not installed.
-    """
-    log = logging.getLogger("coremltools")
-    level = log.level
-    # It warns of a TensorFlow newer than it was tested with, and that Core ML itself is not here.
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import coremltools
-    except ImportError as error:
-        raise MissingExtraError(
-            'exporting to Core ML needs coremltools; install it with: pip install "mobile-seg[coreml]"'
-        ) from error
-    finally:
-        log.setLevel(level)
-    return coremltools
 
 
 def convert_coreml(model: keras.Model, *, options: ExportOptions, manifest: Manifest, integer_graph: bool) -> Converted:
@@ -127,11 +105,7 @@ def convert_graph(
         ArtifactError: if the converter fails, with its reason.
         MissingExtraError: if coremltools is not installed.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise UsageError(
-            f"exporting needs the TensorFlow backend, this process runs on {keras.backend.backend()}; what is trained "
-            "is saved: give the command again with KERAS_BACKEND=tensorflow set (and --resume, where it trains)"
-        )
+    demand_tensorflow()
     choose("precision", precision, tuple(TARGETS) if precision in PRECISIONS else PRECISIONS)
     coremltools()
     if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape[-1] != 3:

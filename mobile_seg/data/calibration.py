@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mobile_seg.data.description import Dataset
+from mobile_seg.data.description import Dataset, spread
 from mobile_seg.data.readers import read_image
 from mobile_seg.imaging import resize_image
 
@@ -20,8 +20,7 @@ def calibration_batches(
     Raises:
         DatasetError: if an image cannot be used.
     """
-    stride = max(1, len(dataset.train) // images)
-    chosen = dataset.train[::stride][:images]
+    chosen = spread(dataset.train, images)
     for start in range(0, len(chosen), batch):
         read = [resize_image(read_image(pair.image), size) for pair in chosen[start : start + batch]]
         yield np.stack(read).astype(np.float32)

@@ -79,6 +79,11 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
     )
 
 
+def spread(pairs: tuple[Pair, ...], count: int) -> tuple[Pair, ...]:
+    """At most `count` of a split's images, spread evenly."""
+    return pairs[:: max(1, len(pairs) // count)][:count]
+
+
 def default_palette(count: int) -> tuple[tuple[int, int, int], ...]:
     """Return `count` (at most 255) distinct RGB colours: the PASCAL VOC colour map without its black."""
     if not 0 <= count <= 255:

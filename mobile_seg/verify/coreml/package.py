@@ -1,13 +1,12 @@
 """A Core ML package as it lies on the disk: its specification and its weights files."""
 
 import json
-import logging
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobile_seg.coremltools_quietly import coremltools
 from mobile_seg.errors import ArtifactError, MissingExtraError
 from mobile_seg.manifest import MEMBER, Manifest
 
@@ -31,21 +30,7 @@ def protobuf() -> Any:
     Raises:
         MissingExtraError: if coremltools is not installed.
     """
-    log = logging.getLogger("coremltools")
-    level = log.level
-    # On systems other than Apple's it warns that Core ML itself is not there.
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from coremltools.proto import Model_pb2
-    except ImportError as error:
-        raise MissingExtraError(
-            'reading .mlpackage needs coremltools; install it with: pip install "mobile-seg[coreml]"'
-        ) from error
-    finally:
-        log.setLevel(level)
-    return Model_pb2
+    return coremltools("coremltools.proto", purpose="reading .mlpackage").Model_pb2
 
 
 def read_package(path: str | os.PathLike[str]) -> Package:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mobile_seg.converters.coreml.weights import grid_of, packed, palette_of
-from mobile_seg.converters.coreml.writer import coremltools
+from mobile_seg.coremltools_quietly import coremltools
 from mobile_seg.errors import ArtifactError
 
 _rng = np.random.default_rng(0)

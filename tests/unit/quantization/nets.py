@@ -17,7 +17,7 @@ from mobile_seg.converters.options import ExportOptions
 from mobile_seg.converters.tflite import convert, convert_graph
 from mobile_seg.graph import view
 from mobile_seg.keras_file import keras_manifest
-from mobile_seg.manifest import Manifest
+from mobile_seg.manifest import AT_INPUT_SIZE, Manifest
 from mobile_seg.profiling.static import GraphFacts, inspect_tflite
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
@@ -110,7 +110,7 @@ def calibrated(model: keras.Model, *, scheme: str = "int8", keep: dict[str, str]
 
 def in_form(model: keras.Model, output: str) -> keras.Model:
     """The model that a file of this output is made from."""
-    return at_input_size(model) if output in ("logits-full", "labels") else model
+    return at_input_size(model) if output in AT_INPUT_SIZE else model
 
 
 def to_int8(quantized: keras.Model, *, output: str = "logits", io: str = "uint8") -> Converted:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobile_seg.converters.coreml.writer import coremltools
+from mobile_seg.coremltools_quietly import coremltools
 from mobile_seg.verify.coreml.operations import OPERATIONS
 from mobile_seg.verify.coreml.resizing import resize_bilinear, upsample_bilinear
 
