@@ -11,14 +11,12 @@ statistics of those images. Random networks amplify every rounding, so that only
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from mobile_seg import export_all
 from mobile_seg.cli.terminal import Progress
@@ -31,6 +29,7 @@ from mobile_seg.keras_file import installed_versions, keras_manifest, save_model
 from mobile_seg.manifest import OUTPUT_KINDS
 from mobile_seg.models.entry import SEMANTIC_HEADS, Entry
 from mobile_seg.models.registry import ENTRIES, build
+from mobile_seg.models.stand_in import as_if_trained
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "exports.json"
@@ -89,19 +88,10 @@ def _random(entry: Entry, dataset: Dataset, folder: Path) -> Path:
     """The network with random weights, its normalization as training on the dataset's images would leave it."""
     keras.utils.set_random_seed(0)
     head = next(head for head in entry.heads if head in SEMANTIC_HEADS)
-    options = {"head": head, "bn_momentum": 0.0}
+    options = {"head": head}
     model = build(entry.name, input_size=SIZE, classes=len(dataset.classes), **options)
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            # Blocks of trained networks add little to what they pass on; random ones that do not are chaotic.
-            share = 0.1 if re.search(r"(?<!aspp)_(project|widen|second)_bn$", layer.name) else 1.0
-            layer.gamma.assign(share * rng.uniform(0.5, 1.5, layer.gamma.shape))
-    for variable in model.trainable_variables:
-        if variable.path.endswith("kernel") and not np.any(variable):
-            variable.assign(rng.normal(0.0, 0.02, variable.shape))
     (batch,) = calibration_batches(dataset, size=SIZE, images=8, batch=8)
-    model(batch, training=True)
+    as_if_trained(model, batch)
     manifest = keras_manifest(
         model, dataset.classes, dataset.palette, precision="float32", name=entry.name, options=options
     )

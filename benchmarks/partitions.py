@@ -22,6 +22,7 @@ from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.models.entry import Entry
 from mobile_seg.models.registry import ENTRIES, build
+from mobile_seg.models.stand_in import as_if_trained
 from mobile_seg.profiling.static import inspect_tflite
 from mobile_seg.quantization import quantize
 from mobile_seg.tflite import to_tflite
@@ -54,12 +55,8 @@ def main() -> int:
 
 def measure(entry: Entry) -> dict[str, Any]:
     """Both files of a network."""
-    model = build(entry.name, input_size=SIZE, classes=CLASSES)
-    for variable in model.trainable_variables:
-        if variable.path.endswith("kernel") and not np.any(variable):
-            # What starts at zero does not stay there, and a range of nothing is refused by every kernel.
-            variable.assign(np.random.default_rng(0).normal(0.0, 0.02, variable.shape))
     noise = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3)).astype(np.float32)
+    model = as_if_trained(build(entry.name, input_size=SIZE, classes=CLASSES), noise)
     contents = {
         "float32": convert_graph(model, precision="float32", io="float").content,
         "int8": to_tflite(quantize(model, [noise]), io="uint8"),

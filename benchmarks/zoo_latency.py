@@ -27,6 +27,7 @@ from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.models.entry import SEMANTIC_HEADS
 from mobile_seg.models.registry import ENTRIES, build
+from mobile_seg.models.stand_in import as_if_trained
 from mobile_seg.profiling.host import cpu_name
 from mobile_seg.profiling.static import inspect_tflite
 from mobile_seg.quantization import quantize
@@ -105,7 +106,7 @@ def zoo(report: Report) -> Iterator[tuple[dict[str, str], bytes]]:
     for number, entry in enumerate(mobile):
         report(number, len(mobile), f"exporting {entry.name}")
         head = next(head for head in entry.heads if head in SEMANTIC_HEADS)
-        model = build(entry.name, input_size=SIZE, classes=CLASSES, head=head)
+        model = as_if_trained(build(entry.name, input_size=SIZE, classes=CLASSES, head=head), noise)
         yield {"name": entry.name, "type": "float32", "input": "512x512"}, _float(model)
         yield {"name": entry.name, "type": "int8", "input": "512x512"}, _int8(model, noise)
     report(len(mobile), len(mobile), "exported")

@@ -44,7 +44,6 @@ _OPERATIONS = {
     "MEAN": Kernel(Kind.COMPUTING, 2, 3),
     "RELU": Kernel(Kind.COMPUTING, 2, 3),
     "RELU6": Kernel(Kind.COMPUTING, 2, 3),
-    "HARD_SWISH": Kernel(Kind.COMPUTING, 1, None),
     "AVERAGE_POOL_2D": Kernel(Kind.COPYING, 2, 3),
     "MAX_POOL_2D": Kernel(Kind.COPYING, 2, 3),
     "RESIZE_BILINEAR": Kernel(Kind.COPYING, 3, 4),

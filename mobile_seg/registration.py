@@ -17,7 +17,6 @@ MODULES = (
     "mobile_seg.layers",
     "mobile_seg.quantization.arithmetic",
     "mobile_seg.quantization.fake_quant",
-    "mobile_seg.quantization.hard_swish",
     "mobile_seg.quantization.linear",
     "mobile_seg.quantization.linear_layers",
 )

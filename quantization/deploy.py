@@ -12,13 +12,12 @@ from mobile_seg.graph import GraphView, call, copy_layer, rebuild, view
 from mobile_seg.layers import WeightedSum
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR, FakeQuant
-from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rewrite import is_quantized
-from mobile_seg.quantization.rules import is_pass_through
-from mobile_seg.quantization.settle import quantizer_of
+from mobile_seg.quantization.rules import is_clamp, is_pass_through
+from mobile_seg.quantization.settle import quantizer_behind, quantizer_of
 
-_PLAIN_KINDS = {QuantHardSwish: keras.layers.Activation, **{twin: plain for plain, twin in ELEMENTWISE.items()}}
+_PLAIN_KINDS = {twin: plain for plain, twin in ELEMENTWISE.items()}
 
 
 def deploy_graph(model: keras.Model) -> keras.Model:
@@ -44,6 +43,9 @@ def deploy_graph(model: keras.Model) -> keras.Model:
             return _fixed(layer, layer.name, factor)(*inputs)
         if type(layer) is WeightedSum:
             return _fusion(graph, layer, inputs, factors)
+        if is_clamp(layer) and (quantizer := quantizer_behind(graph, layer.name)) is not None:
+            # Integers from 0 on end where the range does; around 0 the kernel has to cut what is below.
+            return inputs[0] if quantizer.bits == 8 else keras.layers.ReLU(name=layer.name)(inputs[0])
         output = _baked(layer, inputs, factor, twins) if isinstance(layer, QuantLinear) else _copied(layer, inputs)
         owner = shared.get(layer.name)
         return output if owner is None else _fixed(owner, f"{layer.name}_shared_quant")(output)

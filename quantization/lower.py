@@ -34,21 +34,21 @@ INNER_ACTIVATIONS = ("linear", "relu", "relu6")
 """What a linear layer may carry inside: integer kernels clamp for free."""
 
 
-def lower(model: keras.Model, *, hard_swish_kernel: bool = True) -> keras.Model:
+def lower(model: keras.Model, *, integers: bool = False) -> keras.Model:
     """Return an equal model that holds only layers which quantizer placement knows; `model` is untouched.
 
     Outputs agree to float32 rounding; inputs and outputs keep name and order, and a layer that is still
     there keeps its name. A layer that no lowering is for is copied as it is.
 
     Args:
-        hard_swish_kernel: whether the target has an integer hard-swish; without it, it is built from products.
+        integers: whether activations are to be integers, for which hard-swish is built from a clamp and a product.
 
     Raises:
         UnsupportedLayerError: for a layer, call or inner model that cannot be said in that vocabulary.
     """
     unfolded = plain(model, translate)
     graph = view(unfolded)
-    site = Site(graph, hard_swish_kernel, set(graph.order))
+    site = Site(graph, integers, set(graph.order))
 
     def emit(layer: Any, *inputs: Any) -> Any:
         answers = (lowering(site, layer, *inputs) for lowering in LOWERINGS.get(type(layer), ()))
@@ -61,10 +61,10 @@ def lower(model: keras.Model, *, hard_swish_kernel: bool = True) -> keras.Model:
 
 @dataclass(frozen=True)
 class Site:
-    """What a lowering may ask: the graph as it was, the target, and the names that are taken."""
+    """What a lowering may ask: the graph as it was, what is computed in, and the names that are taken."""
 
     graph: GraphView
-    hard_swish_kernel: bool
+    integers: bool
     names: set[str]
 
     def spare(self, name: str) -> str:
@@ -240,16 +240,15 @@ def silu(site: Site, x: Any, *, name: str, dtype: Any, alone: bool) -> Any:
 
 
 def hard_sigmoid(site: Site, x: Any, *, name: str, dtype: Any, alone: bool) -> Any:
-    """TFLite has no hard-sigmoid: it is relu6 of x + 3, times 1/6; the 3 goes into the bias in front."""
-    shift = Affine(np.ones(1), np.full(1, 3.0))
-    x = applied(x, shift, name=site.spare(f"{name}_shift"), dtype=dtype, alone=alone)
-    x = layers.ReLU(6.0, name=site.spare(f"{name}_relu6"), dtype=dtype)(x)
-    return layers.Rescaling(1 / 6, name=name, dtype=dtype)(x)
+    """TFLite has no hard-sigmoid: it is x / 6 + 1/2 between 0 and 1; both numbers go into the layer in front."""
+    slope = Affine(np.full(1, 1 / 6), np.full(1, 0.5))
+    x = applied(x, slope, name=site.spare(f"{name}_slope"), dtype=dtype, alone=alone)
+    return layers.ReLU(1.0, name=name, dtype=dtype)(x)
 
 
 def hard_silu(site: Site, x: Any, *, name: str, dtype: Any, alone: bool) -> Any | None:
-    """Hard-swish has a kernel in int8; where the target lacks it, it is the tensor times its hard-sigmoid."""
-    if site.hard_swish_kernel:
+    """Hard-swish is one kernel in float; in integers XNNPACK has none: the tensor times its hard-sigmoid."""
+    if not site.integers:
         return layers.Activation("hard_silu", name=name, dtype=dtype)(x)
     gate = hard_sigmoid(site, x, name=site.spare(f"{name}_gate"), dtype=dtype, alone=False)
     return layers.Multiply(name=name, dtype=dtype)([x, gate])

@@ -13,7 +13,6 @@ from mobile_seg.layers import SpaceToDepth
 from mobile_seg.quantization import limits
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import RANGES, FakeQuant
-from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.linear_layers import TWINS
 from mobile_seg.quantization.lower import lower
@@ -64,7 +63,7 @@ def insert_quantizers(
     if is_quantized(model):
         raise UsageError(f"{model.name} is quantized already; start from the float model it was made from.")
     choose("ranges", ranges, RANGES)
-    graph = view(lowered := lower(model, hard_swish_kernel=scheme.hard_swish_kernel))
+    graph = view(lowered := lower(model, integers=scheme.activation_bits is not None))
     limits.check(graph)
     plan = _Plan(graph, scheme, _kept_units(graph, dict(keep or {})), ranges, decay)
     return rebuild(lowered, plan.emit, name=f"{model.name}_{scheme.name.replace('-', '_')}_qat", emit_input=plan.behind)
@@ -119,17 +118,12 @@ def _kept_units(graph: GraphView, keep: dict[str, str]) -> dict[str, str]:
 
 def _with_8_bits_only(graph: GraphView, name: str) -> str | None:
     """A layer without a 16-bit kernel that makes this tensor or reads it, copies apart: kernels are as wide as that."""
-    if _is_hard_swish(graph.layers[name]) or type(graph.layers[name]) is SpaceToDepth:
+    if type(graph.layers[name]) is SpaceToDepth:
         return name
     for reader in graph.consumers[name]:
-        layer = graph.layers[reader]
-        if (is_pass_through(layer) or _is_hard_swish(layer)) and (found := _with_8_bits_only(graph, reader)):
+        if is_pass_through(graph.layers[reader]) and (found := _with_8_bits_only(graph, reader)):
             return found
     return None
-
-
-def _is_hard_swish(layer: Any) -> bool:
-    return type(layer) is keras.layers.Activation and layer.activation.__name__ == "hard_silu"
 
 
 @dataclass(frozen=True)
@@ -188,8 +182,6 @@ class _Plan:
             return inputs[0]
         copies = is_pass_through(layer) and not is_averaging(layer)
         kind: Any = type(layer) if copies else ELEMENTWISE.get(type(layer), type(layer))
-        if _is_hard_swish(layer):
-            kind = QuantHardSwish
         config = {**layer.get_config(), "dtype": _COMPUTE}
         if self.scheme.activation_bits is not None and is_rescaled_input(self.graph, layer.name):
             config["offset"] = float(_whole_byte_offset(layer))
@@ -211,10 +203,7 @@ def _fixed_range(layer: Any, bits: int) -> tuple[float, float]:
     if activation is None:
         scale, offset = float(np.squeeze(layer.scale)), _whole_byte_offset(layer)
         return min(offset, 0.0), max(255.0 * scale + offset, 0.0)
-    low, high = FIXED_RANGES[activation]
-    if bits == 16:
-        return -32767 / 32768, 32767 / 32768
-    return low, high - (high - low) / 256
+    return (-32767 / 32768, 32767 / 32768) if bits == 16 else FIXED_RANGES[activation]
 
 
 def _whole_byte_offset(layer: Any) -> float:

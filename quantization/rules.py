@@ -28,15 +28,20 @@ COPYING_LAYERS = (
 RESIZING_LAYERS = (keras.layers.UpSampling2D, Resize)
 AVERAGING_LAYERS = (keras.layers.AveragePooling2D, *RESIZING_LAYERS)
 FUSED_ACTIVATIONS = ("relu", "relu6")
-FIXED_RANGES = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-"""Activation → the range that its kernel's output scale covers; the upper end is one step less."""
+FIXED_RANGES = {
+    "sigmoid": (0.0, 255 / 256),
+    "softmax": (0.0, 255 / 256),
+    "tanh": (-1.0, 127 / 128),
+    "clamp": (0.0, 1.0),
+}
+"""Activation → the range of its 8-bit output, as its kernel prescribes it, or as it clamps by itself."""
 
 
 class Placement(Enum):
     """What happens to a layer's output."""
 
     QUANTIZE = "a range of its own"
-    FIXED = "the range its kernel prescribes"
+    FIXED = "a range known beforehand"
     FOLLOW = "rounded again to its input's range"
     NONE = "no quantizer here"
 
@@ -78,7 +83,7 @@ def fused_follower(graph: GraphView, name: str) -> Placement | None:
 
 
 def prescribed(graph: GraphView, name: str) -> Placement | None:
-    """Sigmoid and softmax give steps of 1/256, tanh of 1/128: their kernels accept no other output scale."""
+    """Sigmoid and softmax give steps of 1/256, tanh of 1/128: their kernels take no other. A clamp to 0..1 is 1/255."""
     return Placement.FIXED if fixed_activation(graph.layers[name]) else None
 
 
@@ -88,7 +93,7 @@ def joined(graph: GraphView, name: str) -> Placement | None:
 
 
 def computed(graph: GraphView, name: str) -> Placement | None:
-    """Convolution, sum, product, ReLU, hard-swish, mean, concatenation compute new values: a range of their own."""
+    """Convolution, sum, product, ReLU, mean, concatenation compute new values: a range of their own."""
     return Placement.QUANTIZE if is_computed(graph.layers[name]) else None
 
 
@@ -164,18 +169,26 @@ def is_computed(layer: Any) -> bool:
     """Whether the layer makes values of a new range, by a kernel that TFLite has in integers."""
     if type(layer) in _COMPUTING_LAYERS or is_fused_activation(layer):
         return True
+    # Left by `lower` where activations stay floats.
     return type(layer) is keras.layers.Activation and layer.activation.__name__ == "hard_silu"
 
 
 def is_fused_activation(layer: Any) -> bool:
-    """Whether TFLite fuses this layer into the operation before it."""
+    """Whether this is free behind another operation: TFLite fuses ReLU and ReLU6, a clamp to 0..1 is the range."""
     if type(layer) is keras.layers.ReLU:
-        return layer.negative_slope == 0 and layer.threshold == 0 and layer.max_value in (None, 6)
+        return layer.negative_slope == 0 and layer.threshold == 0 and layer.max_value in (None, 6, 1)
     return type(layer) is keras.layers.Activation and layer.activation.__name__ in FUSED_ACTIVATIONS
 
 
+def is_clamp(layer: Any) -> bool:
+    """Whether this only keeps values between 0 and 1, which a range from 0 to 1 does without a kernel."""
+    return is_fused_activation(layer) and getattr(layer, "max_value", None) == 1
+
+
 def fixed_activation(layer: Any) -> str | None:
-    """The name of an activation whose kernel prescribes its output scale."""
+    """The name in `FIXED_RANGES` of an activation whose output range is known beforehand."""
+    if is_clamp(layer):
+        return "clamp"
     if type(layer) is keras.layers.Softmax:
         return "softmax" if layer.axis == -1 else None
     if type(layer) is not keras.layers.Activation or layer.activation.__name__ not in FIXED_RANGES:

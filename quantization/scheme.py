@@ -14,14 +14,12 @@ class Scheme:
 
     `weights`: one of `WEIGHTS`; `int8` has one scale per output channel. `activation_bits`: 8 (asymmetric,
     zero exactly representable), 16 (symmetric, zero point 0), or None for float activations. This is
-    TFLite's quantization specification. `hard_swish_kernel`: whether the target has HARD_SWISH in these
-    integers; without it the function is computed from sums, clamps and products.
+    TFLite's quantization specification.
     """
 
     name: str
     weights: str
     activation_bits: int | None
-    hard_swish_kernel: bool = True
     about: str = ""
 
     @property
@@ -41,12 +39,11 @@ SCHEMES = {
             "int16x8",
             "int8",
             16,
-            hard_swish_kernel=False,  # the kernel knows int8 and float only
             about="16-bit activations on int8 weights: near float accuracy, CPU and Ethos-U",
         ),
         Scheme("w8", "int8", None, about="int8 weights, float activations quantized on the fly by the CPU kernels"),
         Scheme("float16", "float16", None, about="weights stored in half precision: GPU"),
-        Scheme("edgetpu", "int8", 8, hard_swish_kernel=False, about="int8, without what the Coral Edge TPU lacks"),
+        Scheme("edgetpu", "int8", 8, about="int8 as it is: the Coral Edge TPU takes all of it"),
     )
 }
 INT8 = SCHEMES["int8"]

@@ -15,7 +15,6 @@ from mobile_seg.graph import GraphView, view
 from mobile_seg.layers import SpaceToDepth
 from mobile_seg.quantization.arithmetic import TWINS
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_pass_through
 from mobile_seg.quantization.settle import unsettle
@@ -158,8 +157,8 @@ def _can_have_16_bits(graph: GraphView, quantizer: str) -> bool:
 
 
 def _needs_8_bits(layer: Any) -> bool:
-    """TFLite has HARD_SWISH and SPACE_TO_DEPTH in int8 and float only."""
-    return type(layer) in (QuantHardSwish, SpaceToDepth)
+    """TFLite has SPACE_TO_DEPTH in int8 and float only."""
+    return type(layer) is SpaceToDepth
 
 
 def _reference(graph: GraphView, model: Any, batch: np.ndarray) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from mobile_seg.graph import GraphView, view
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.arithmetic import QuantConcatenate, snapped_range
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_fused_activation, is_pass_through
 
@@ -35,7 +34,7 @@ def settle(model: keras.Model) -> int:
 
 def unsettle(model: keras.Model) -> None:
     """Compute in floats again: ranges are about to change, or to be switched off."""
-    settling: tuple[Any, ...] = (QuantLinear, QuantHardSwish, *ELEMENTWISE.values())
+    settling: tuple[Any, ...] = (QuantLinear, *ELEMENTWISE.values())
     for layer in model.layers:
         if isinstance(layer, settling):
             layer.unsettle()
@@ -77,13 +76,11 @@ def quantizer_of(graph: GraphView, name: str) -> FakeQuant | None:
 def _settle_layer(graph: GraphView, name: str) -> bool:
     """Tell a layer the steps of its inputs and its output, where all have 8 bits; whether a bias was rounded."""
     layer = graph.layers[name]
-    if type(layer) is QuantHardSwish:
-        return _settle_hard_swish(graph, name)
     linear = isinstance(layer, QuantLinear) and layer.has_steps
     if not linear and type(layer) not in ELEMENTWISE.values():
         return False
     sources = [quantizer_of(graph, source) for source in graph.inputs[name]]
-    output = _quantizer_behind(graph, name)
+    output = quantizer_behind(graph, name)
     # What a concatenation reads without a range of its own is on the joined grid already.
     complete = output is not None and (None not in sources or type(layer) is QuantConcatenate)
     exact = complete and all(quantizer.bits == 8 for quantizer in (*sources, output) if quantizer)
@@ -102,7 +99,7 @@ def _widen_output(graph: GraphView, name: str) -> bool:
     """
     layer = graph.layers[name]
     source = quantizer_of(graph, graph.only_input(name)) if isinstance(layer, QuantLinear) else None
-    output = _quantizer_behind(graph, name)
+    output = quantizer_behind(graph, name)
     if source is None or output is None or not (layer.has_steps and output.observes) or output.bits != 8:
         return False
     least = source.step * float(layer.weight_steps(source.step).max()) / 128.0
@@ -113,14 +110,7 @@ def _widen_output(graph: GraphView, name: str) -> bool:
     return True
 
 
-def _settle_hard_swish(graph: GraphView, name: str) -> bool:
-    source, output = quantizer_of(graph, graph.only_input(name)), _quantizer_behind(graph, name)
-    if source is not None and output is not None and source.bits == output.bits == 8:
-        graph.layers[name].settle(source, output)
-    return False
-
-
-def _quantizer_behind(graph: GraphView, name: str) -> FakeQuant | None:
+def quantizer_behind(graph: GraphView, name: str) -> FakeQuant | None:
     """The quantizer whose grid a kernel writes its output on: behind clamps, copies and joins that alone read it."""
     follower = graph.only_consumer(name)
     while follower is not None and not isinstance(graph.layers[follower], FakeQuant):

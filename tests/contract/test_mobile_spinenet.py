@@ -34,7 +34,7 @@ def network(request: pytest.FixtureRequest) -> str:
 def float_model(network: str) -> keras.Model:
     """The network as training could have left it."""
     keras.utils.set_random_seed(0)
-    return nets.as_if_trained(build(network, input_size=SIZE, classes=CLASSES, aspp_rates=(1, 2, 3), bn_momentum=0.0))
+    return nets.as_if_trained(build(network, input_size=SIZE, classes=CLASSES, aspp_rates=(1, 2, 3)))
 
 
 @pytest.fixture(scope="module")

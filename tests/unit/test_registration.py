@@ -17,12 +17,11 @@ from mobile_seg.registration import MODULES
 KNOWN = """
 import keras, sys
 from mobile_seg.layers import WeightedSum
-from mobile_seg.quantization import arithmetic, fake_quant, hard_swish, linear, linear_layers
+from mobile_seg.quantization import arithmetic, fake_quant, linear, linear_layers
 known = keras.saving.get_custom_objects()
 assert known["mobile_seg>WeightedSum"] is WeightedSum
 assert known["mobile_seg>FakeQuant"] is fake_quant.FakeQuant
 assert known["mobile_seg>QuantAdd"] is arithmetic.QuantAdd
-assert known["mobile_seg>QuantHardSwish"] is hard_swish.QuantHardSwish
 assert known["mobile_seg>QuantConv2D"] is linear_layers.QuantConv2D
 assert issubclass(linear_layers.QuantConv2D, linear.QuantLinear)
 assert all(sys.modules[name].__spec__.origin for name in sys.modules if name.startswith("mobile_seg."))

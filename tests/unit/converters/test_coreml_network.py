@@ -24,7 +24,7 @@ def float_model() -> keras.Model:
     """The network as training could have left it."""
     keras.utils.set_random_seed(0)
     network = "mobile_spinenet_s49_minus"
-    return nets.as_if_trained(build(network, input_size=SIZE, classes=CLASSES, aspp_rates=(1, 2, 3), bn_momentum=0.0))
+    return nets.as_if_trained(build(network, input_size=SIZE, classes=CLASSES, aspp_rates=(1, 2, 3)))
 
 
 @pytest.fixture(scope="module")

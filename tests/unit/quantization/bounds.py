@@ -44,7 +44,6 @@ from mobile_seg.graph import GraphView, view
 from mobile_seg.layers import WeightedSum
 from mobile_seg.quantization.arithmetic import QuantAdd, QuantMultiply, QuantResize, QuantSubtract
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.hard_swish import QuantHardSwish
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import RESIZING_LAYERS, is_averaging, is_fused_activation, is_pass_through
 from mobile_seg.quantization.settle import quantizer_of
@@ -97,9 +96,6 @@ class _Walk:
         if isinstance(layer, QuantLinear):
             settled = layer.has_steps and float(layer.output_step) > 0.0
             return self._gain(layer) * errors[0], settled
-        if isinstance(layer, QuantHardSwish):
-            settled = float(layer.input_step) > 0.0
-            return SLOPES["hard_silu"] * errors[0], settled and not errors[0]
         if isinstance(layer, QuantMultiply):
             one, other = (self.reach[source] for source in self.graph.inputs[name])
             return one * errors[1] + (other + errors[1]) * errors[0], bool(layer.steps[-1] > 0.0)
@@ -137,8 +133,6 @@ class _Walk:
             own = self._gain(layer) * FLOAT32 * largest + self._bias(layer, name)
             if self.scheme == "w8":
                 own += self._gain(layer) * (self.reach[sources[0]] + self.error[sources[0]]) / 127
-        if isinstance(layer, QuantHardSwish):
-            own += 2 * _step(behind)
         if isinstance(layer, RESIZING_LAYERS):
             own += 4 * 255 / 2048 * _step(behind)
         if self._bits(name) == 16:

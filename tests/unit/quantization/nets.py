@@ -1,6 +1,5 @@
 """Tiny graphs to quantize, and the way from a graph to its file and back."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from mobile_seg.converters.tflite import convert, convert_graph
 from mobile_seg.graph import view
 from mobile_seg.keras_file import keras_manifest
 from mobile_seg.manifest import AT_INPUT_SIZE, Manifest
+from mobile_seg.models import stand_in
 from mobile_seg.profiling.static import GraphFacts, inspect_tflite
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
@@ -62,28 +62,8 @@ def randomize(model: keras.Model, seed: int = 0) -> None:
 
 
 def as_if_trained(model: keras.Model) -> keras.Model:
-    """Give a network of ours, built with `bn_momentum=0`, normalization that training could have left.
-
-    Its statistics are those of its activations, and blocks add little to what they pass on, as in trained
-    networks. Random ones that do not are chaotic: one byte of the image, changed by one, moves every logit.
-    What starts at zero has moved. Where a small image leaves a level one pixel, a few samples make a channel look as if
-    it hardly varied: none is taken to vary ten times less than its layer.
-    """
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            share = 0.1 if re.search(r"(?<!aspp)_(project|widen|second)_bn$", layer.name) else 1.0
-            layer.gamma.assign(share * rng.uniform(0.5, 1.5, layer.gamma.shape))
-            layer.beta.assign(share * rng.normal(0.0, 0.3, layer.gamma.shape))
-    for variable in model.trainable_variables:
-        if variable.path.endswith("kernel") and not np.any(variable):
-            variable.assign(rng.normal(0.0, 0.02, variable.shape))
-    model(images(4, model.input_shape[1:3]).astype(np.float32), training=True)  # takes this batch's statistics
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            variance = np.asarray(layer.moving_variance)
-            layer.moving_variance.assign(np.maximum(variance, variance.mean() / 100))
-    return model
+    """A network of ours as training on `images` could have left it."""
+    return stand_in.as_if_trained(model, images(4, model.input_shape[1:3]))
 
 
 def images(count: int = 4, size: tuple[int, int] = SIZE) -> np.ndarray:

@@ -81,10 +81,10 @@ def test_silu_is_a_product_with_the_sigmoid() -> None:
     assert view(lowered).inputs["act"] == ("conv", "act_sigmoid")
 
 
-def test_hard_sigmoid_puts_its_offset_into_the_bias_in_front() -> None:
+def test_hard_sigmoid_puts_slope_and_offset_into_the_layer_in_front() -> None:
     lowered = same(small(lambda x: layers.Activation("hard_sigmoid", name="act")(_conv(x, use_bias=False))))
-    assert kinds(lowered) == {"conv": "Conv2D", "act_relu6": "ReLU", "act": "Rescaling"}
-    np.testing.assert_array_equal(lowered.get_layer("conv").bias, np.full(4, 3.0))
+    assert kinds(lowered) == {"conv": "Conv2D", "act": "ReLU"}
+    np.testing.assert_array_equal(lowered.get_layer("conv").bias, np.full(4, 0.5))
 
 
 def test_hard_sigmoid_of_a_tensor_with_other_readers_gets_a_convolution() -> None:
@@ -94,21 +94,19 @@ def test_hard_sigmoid_of_a_tensor_with_other_readers_gets_a_convolution() -> Non
 
     assert kinds(same(small(body))) == {
         "conv": "Conv2D",
-        "act_shift": "DepthwiseConv2D",
-        "act_relu6": "ReLU",
-        "act": "Rescaling",
+        "act_slope": "DepthwiseConv2D",
+        "act": "ReLU",
         "gate": "Multiply",
     }
 
 
-def test_hard_silu_is_split_only_where_its_kernel_is_missing() -> None:
+def test_hard_silu_is_split_only_for_integers() -> None:
     model = small(lambda x: layers.Activation("hard_silu", name="act")(_conv(x)))
     assert kinds(same(model)) == {"conv": "Conv2D", "act": "hard_silu"}
-    assert kinds(same(model, hard_swish_kernel=False)) == {
+    assert kinds(same(model, integers=True)) == {
         "conv": "Conv2D",
-        "act_gate_shift": "DepthwiseConv2D",
-        "act_gate_relu6": "ReLU",
-        "act_gate": "Rescaling",
+        "act_gate_slope": "DepthwiseConv2D",
+        "act_gate": "ReLU",
         "act": "Multiply",
     }
 

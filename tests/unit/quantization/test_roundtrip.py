@@ -81,10 +81,8 @@ def test_every_scheme_follows_its_graph(scheme: str) -> None:
     if scheme == "int16x8":
         assert [one.reason for one in found.conversions].count(WIDENED) == 1, "the image alone has 8 bits"
         return
-    # Hard-swish is computed from products where its kernel is missing.
-    inexact = {*BOUNDED, *REQUANTIZED, *(("hard_swish",) if scheme == "edgetpu" else ())}
     for name, steps in zip(names, found.steps, strict=True):
-        assert name in inexact or steps.max() == 0, name
+        assert name in {*BOUNDED, *REQUANTIZED} or steps.max() == 0, name
 
 
 # No shrinking: every try is a conversion, and the steps that failed are printed as they are.
