@@ -1,4 +1,4 @@
-"""TFLite (LiteRT) artifacts, from a frozen concrete function of static shape, batch 1."""
+"""TFLite (LiteRT) artifacts, from a concrete function of static shape, batch 1."""
 
 import contextlib
 import dataclasses
@@ -15,10 +15,10 @@ from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.deploy import deploy_graph
 from mobile_seg.converters.flat import operator_code, pack, unpack
-from mobile_seg.converters.frozen import Head, demand_tensorflow, frozen, output_head
 from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.metadata import finish
 from mobile_seg.converters.options import INTEGER_PRECISIONS, IO_TYPES, PRECISIONS, ExportOptions
+from mobile_seg.converters.traced import Head, demand_tensorflow, output_head, traced
 from mobile_seg.errors import ArtifactError, UsageError, choose
 from mobile_seg.manifest import InputSpec, Manifest, OutputSpec
 
@@ -87,7 +87,7 @@ def convert_graph(
         )
     integers = precision in INTEGER_PRECISIONS
     graph = deploy_graph(model, strip_rescaling=integers, wide=precision == "int16x8")
-    content = _run_converter(frozen(graph, head, byte_input=io == "uint8" and not integers), precision)
+    content = _run_converter(traced(graph, head, byte_input=io == "uint8" and not integers), precision)
     if not (integers or precision == "w8"):
         return ConvertedGraph(content, ())
     writer = IntegerWriter(unpack(content))
@@ -116,10 +116,10 @@ def _without_advice() -> Iterator[None]:
 
 
 @_without_advice()
-def _run_converter(frozen: Any, precision: str) -> bytes:
+def _run_converter(function: Any, precision: str) -> bytes:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if precision == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]

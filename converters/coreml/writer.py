@@ -1,4 +1,4 @@
-"""Core ML packages (ML Program), from a frozen concrete function of static shape, batch 1."""
+"""Core ML packages (ML Program), from a concrete function of static shape, batch 1."""
 
 import contextlib
 import dataclasses
@@ -21,8 +21,8 @@ from mobile_seg.converters.coreml.metadata import describe
 from mobile_seg.converters.coreml.package import package
 from mobile_seg.converters.coreml.passes import Weights
 from mobile_seg.converters.coreml.translate import our_pipeline, our_translations
-from mobile_seg.converters.frozen import Head, demand_tensorflow, frozen, output_head
 from mobile_seg.converters.options import PALETTES, PRECISIONS, ExportOptions
+from mobile_seg.converters.traced import Head, demand_tensorflow, output_head, traced
 from mobile_seg.coremltools_quietly import coremltools
 from mobile_seg.errors import ArtifactError, UnsupportedLayerError, UsageError, choose
 from mobile_seg.manifest import Manifest, OutputSpec
@@ -115,7 +115,7 @@ def convert_graph(
         )
     graph, preprocessing = plain_graph(model)
     half = half and precision != "float32"
-    mlmodel, conversions = _run_converter(frozen(graph, head), precision, preprocessing, half=half)
+    mlmodel, conversions = _run_converter(_frozen(traced(graph, head)), precision, preprocessing, half=half)
     specification = mlmodel.get_spec()
     _rename(specification, names)
     file = Path(mlmodel.weights_dir) / "weight.bin"
@@ -129,6 +129,13 @@ def _then_integers(head: Head | None) -> Head:
 
     assert head is not None
     return lambda logits: tf.cast(head(logits), tf.int32)
+
+
+def _frozen(function: Any) -> Any:
+    """coremltools would take the variables for inputs."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    return convert_variables_to_constants_v2(function)
 
 
 def _run_converter(

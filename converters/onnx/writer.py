@@ -9,13 +9,13 @@ import numpy as np
 
 from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.converted import Converted
-from mobile_seg.converters.frozen import output_head
 from mobile_seg.converters.onnx.ends import Ends, finished, given, input_rescaling
 from mobile_seg.converters.onnx.graph import IR_VERSION, OPSET, Builder, Grid, onnx_package
 from mobile_seg.converters.onnx.layers import value_of
 from mobile_seg.converters.onnx.linear import mergers
 from mobile_seg.converters.onnx.site import Site, is_quantizer
 from mobile_seg.converters.options import ExportOptions
+from mobile_seg.converters.traced import output_head
 from mobile_seg.errors import ArtifactError, UsageError, choose
 from mobile_seg.graph import nodes, plain, view
 from mobile_seg.keras_file import installed_versions

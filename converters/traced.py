@@ -1,4 +1,4 @@
-"""A Keras model as TensorFlow's converters want it: one concrete function of static shape, its weights constants."""
+"""A Keras model as TensorFlow's converters want it: one concrete function of static shape."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -13,14 +13,15 @@ Head = Callable[[Any], Any]
 """What follows the model's output inside the file, in TensorFlow operations."""
 
 
-def frozen(graph: keras.Model, head: Head | None = None, *, byte_input: bool = False) -> Any:
-    """Return the concrete function of one sample, every variable a constant, `head` behind its output.
+def traced(graph: keras.Model, head: Head | None = None, *, byte_input: bool = False) -> Any:
+    """Return the concrete function of one sample, `head` behind its output.
+
+    TFLite's converter makes constants of its variables; made here as well, they cost a third more time and memory.
 
     Raises:
         UsageError: if a size of an input is open.
     """
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     signature = []
     for tensor in graph.inputs:
@@ -36,7 +37,7 @@ def frozen(graph: keras.Model, head: Head | None = None, *, byte_input: bool = F
         return output if head is None else head(output)
 
     with _dilated_depthwise_as_one_operation():
-        return convert_variables_to_constants_v2(computed.get_concrete_function())
+        return computed.get_concrete_function()
 
 
 def demand_tensorflow() -> None:
