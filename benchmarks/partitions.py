@@ -1,11 +1,12 @@
 """How XNNPACK parts every network's file, and at which operations: writes docs/partitions.md.
 
-    .venv/bin/python benchmarks/partitions.py            # converts every network, in about half an hour
-    .venv/bin/python benchmarks/partitions.py --render   # from the record of the last run
+    .venv/bin/python benchmarks/partitions.py                    # converts every network, in about half an hour
+    .venv/bin/python benchmarks/partitions.py --only NAME,NAME   # these networks
+    .venv/bin/python benchmarks/partitions.py --render           # from the record of the last runs
 
 Each network under its first head, as a float32 and as an int8 file, at a small input: how a graph is parted
-depends on its operations, not on their size. Weights are random. An interrupted run goes on where it stopped;
---anew starts over.
+depends on its operations, not on their size. Weights are random. An interrupted run goes on where it stopped. The
+largest network takes about 20 GB of memory.
 """
 
 import argparse
@@ -30,25 +31,28 @@ from mobile_seg.tflite import to_tflite
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "partitions.json"
 SIZE, CLASSES = (96, 128), 5
+ORDER = [entry.name for entry in ENTRIES]
 
 
 def main() -> int:
     """Convert and partition unless only rendering is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--anew", action="store_true", help="forget what is recorded")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="networks, separated by commas")
+    parser.add_argument("--anew", action="store_true", help="forget what is recorded of these networks")
     parser.add_argument("--render", action="store_true", help="render from the record")
     options = parser.parse_args()
     record: dict[str, Any] = {"networks": {}}
-    if RECORD.is_file() and not options.anew:
+    if RECORD.is_file():
         record = json.loads(RECORD.read_text(encoding="utf-8"))
     if not options.render:
+        chosen = [entry for entry in ENTRIES if not options.only or entry.name in options.only]
         with Progress() as progress:
-            for number, entry in enumerate(ENTRIES):
-                progress(number, len(ENTRIES), entry.name)
-                if entry.name not in record["networks"]:
+            for number, entry in enumerate(chosen):
+                progress(number, len(chosen), entry.name)
+                if options.anew or entry.name not in record["networks"]:
                     record["networks"][entry.name] = measure(entry)
                     write_json(RECORD, record | {"input": list(SIZE), "versions": installed_versions()})
-            progress(len(ENTRIES), len(ENTRIES), "partitioned")
+            progress(len(chosen), len(chosen), "partitioned")
     write_text(ROOT / "docs" / "partitions.md", page(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
@@ -77,7 +81,7 @@ def page(record: dict[str, Any]) -> str:
     """docs/partitions.md."""
     height, width = record["input"]
     lines = ["| network | head | type | operations | partitions | left to the plain kernels |", "|---" * 6 + "|"]
-    for name, found in record["networks"].items():
+    for name, found in sorted(record["networks"].items(), key=lambda item: ORDER.index(item[0])):
         for precision in ("float32", "int8"):
             row = found[precision]
             left = ", ".join(f"{count}x {operation}" for operation, count in row["left"].items()) or "nothing"

@@ -6,7 +6,7 @@ The schema is `metadata_schema.fbs` of TFLite Support as MediaPipe carries it on
 
 from typing import Any
 
-from mobile_seg.converters.flat_tables import Schema, read, write
+from mobile_seg.flat_tables import Schema, read, write
 from mobile_seg.manifest import MEMBER, InputSpec, Manifest
 
 ENTRY = "TFLITE_METADATA"

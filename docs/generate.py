@@ -17,6 +17,9 @@ from mobile_seg.converters.kernels import KERNELS, PRESCRIBED_SCALES, Kind
 from mobile_seg.files import write_json, write_text
 from mobile_seg.models import counts
 from mobile_seg.models.registry import find
+from mobile_seg.profiling.delegates.nnapi import FIRST, LEVELS
+from mobile_seg.profiling.delegates.registry import DELEGATES
+from mobile_seg.profiling.delegates.rules import Delegate, Rule, explain, name_of
 from mobile_seg.quantization import limits, lower, rules
 from mobile_seg.quantization.scheme import SCHEMES
 
@@ -107,7 +110,33 @@ def picture(name: str) -> str:
     return svg(draw(network, title=name, facts=facts(network, *setting)))
 
 
-PAGES: dict[str, Callable[[], str]] = {"quantization_rules.md": quantization_rules, "networks.md": networks}
+def delegates() -> str:
+    """docs/delegates.md."""
+    kinds = sorted({kind for one in DELEGATES.values() for kind in one.operations})
+    matrix = _table(("operation", *(one.title for one in DELEGATES.values())), (_support(kind) for kind in kinds))
+    return f"""# What each delegate takes
+
+Made by `docs/generate.py` from the code: each rule is the docstring of the function that tests it, and the sentence
+that `mobile-seg check MODEL.tflite` shows. `yes` is without conditions of its own, a number counts the rules below
+that must hold, `–` is never taken. The rules of a delegate's general section hold for every operation.
+
+Rules are read from the delegates' own code and pages, named with each; where a real compiler runs on a plain
+machine, `mobile-seg check --judge` asks it, and a test holds the rules against it
+([agreement](delegate_coverage.md)).
+
+{matrix}
+
+{"".join(map(_delegate, DELEGATES.values()))}## NNAPI by feature level
+
+{_table(("operation", *(f"API {level}" for level in LEVELS)), _levels())}
+"""
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "quantization_rules.md": quantization_rules,
+    "networks.md": networks,
+    "delegates.md": delegates,
+}
 
 
 def main() -> int:
@@ -179,6 +208,45 @@ def _network(row: counts.Counted, note: int | None) -> Iterable[object]:
 def _beside(ours: int, paper: float | None, scale: float, unit: str) -> tuple[str, str, str]:
     own = f"{ours / scale:.2f} {unit}"
     return (own, "", "") if paper is None else (own, f"{paper / scale:g} {unit}", f"{ours / paper - 1:+.1%}")
+
+
+def _support(kind: str) -> Iterable[str]:
+    yield f"`{kind}`"
+    for one in DELEGATES.values():
+        asked = one.operations.get(kind)
+        yield "–" if asked is None else str(len(asked)) if asked else "yes"
+
+
+def _delegate(one: Delegate) -> str:
+    held: dict[tuple[str, str, str, str], list[str]] = {}
+    for kind, asked in one.operations.items():
+        for rule in asked:
+            held.setdefault(_row(rule), []).append(kind)
+    general = ((*_row(rule)[:2], "all", *_row(rule)[2:]) for rule in one.general)
+    rows = [*general, *((*row[:2], ", ".join(sorted(kinds)), *row[2:]) for row, kinds in held.items())]
+    instead = "".join(f"- `{kind}`: {fix}\n" for kind, fix in one.instead.items())
+    notes = "".join(f"- {note}\n" for note in one.notes)
+    return f"""## {one.title} (`{one.name}`)
+
+{one.about[0].upper()}{one.about[1:]}. Source: {one.source}.{f" Judge: {one.judge}." if one.judge else ""}
+
+{notes}
+{_table(("rule", "sentence", "operations", "source", "fix"), rows)}
+
+Instead of what it has not:
+
+{instead}
+"""
+
+
+def _row(rule: Rule) -> tuple[str, str, str, str]:
+    words = explain(rule)
+    return name_of(rule), words.sentence, words.source, words.fix
+
+
+def _levels() -> Iterable[Iterable[str]]:
+    for kind, (first, _) in sorted(FIRST.items()):
+        yield f"`{kind}`", *("yes" if level >= first else "–" for level in LEVELS)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:

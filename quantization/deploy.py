@@ -17,7 +17,7 @@ from mobile_seg.quantization.rewrite import is_quantized
 from mobile_seg.quantization.rules import is_clamp, is_pass_through
 from mobile_seg.quantization.settle import quantizer_behind, quantizer_of
 
-_PLAIN_KINDS = {twin: plain for plain, twin in ELEMENTWISE.items()}
+_PLAIN_KINDS: dict[type, Any] = {twin: plain for plain, twin in ELEMENTWISE.items()}
 
 
 def deploy_graph(model: keras.Model) -> keras.Model:

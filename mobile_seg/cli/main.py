@@ -39,7 +39,9 @@ COMMANDS = {
         "evaluate", "score a model file (.keras, .tflite, .onnx, .mlpackage) on a dataset: IoU per class, mIoU"
     ),
     "predict": Command("predict", "paint what a model sees over images, folders and videos"),
-    "profile": Command("profile", "measure latency and memory of a .tflite file on this machine"),
+    "check": Command("check", "tell what each delegate would do with a .tflite file, why not, and the fix"),
+    "profile": Command("profile", "measure latency and memory of a .tflite file, here or on phones"),
+    "compare": Command("compare", "say whether one model is faster than another, and by more than the noise"),
     "inspect": Command("inspect", "look into a model file, anybody's: tensors, operations, sizes, metadata, manifest"),
     "models": Command("models", "list the networks, or draw one as its paper's figure"),
     "doctor": Command("doctor", "check the installation, and say how to mend it"),

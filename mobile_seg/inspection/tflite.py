@@ -4,66 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mobile_seg.converters.flat_tables import BrokenTables, Schema, read
 from mobile_seg.converters.tflite_metadata import ENTRY, parse
 from mobile_seg.converters.tflite_versions import MIN_RUNTIME, runtime_need
-from mobile_seg.errors import MissingExtraError
+from mobile_seg.flat_tables import BrokenTables, read
 from mobile_seg.inspection.archive import members
 from mobile_seg.inspection.mediapipe import reads
 from mobile_seg.inspection.records import Inspection, Layer, Quantization, Tensor, damaged, most_frequent
 from mobile_seg.inspection.weights import Constant, Weights, stored_as
+from mobile_seg.tflite_schema import CUSTOM, IDENTIFIER, names, schema
 
-SCHEMA: Schema = {
-    "Model": (
-        ("version", "uint32"),
-        ("operator_codes", "[OperatorCode]"),
-        ("subgraphs", "[SubGraph]"),
-        ("description", "string"),
-        ("buffers", "[Buffer]"),
-        ("metadata_buffer", "[int32]"),
-        ("metadata", "[Metadata]"),
-        ("signature_defs", "[SignatureDef]"),
-    ),
-    "OperatorCode": (
-        ("deprecated_builtin_code", "int8"),
-        ("custom_code", "string"),
-        ("version", "int32"),
-        ("builtin_code", "int32"),
-    ),
-    "SubGraph": (
-        ("tensors", "[Tensor]"),
-        ("inputs", "[int32]"),
-        ("outputs", "[int32]"),
-        ("operators", "[Operator]"),
-        ("name", "string"),
-    ),
-    "Tensor": (
-        ("shape", "[int32]"),
-        ("type", "int8"),
-        ("buffer", "uint32"),
-        ("name", "string"),
-        ("quantization", "Quantization"),
-        ("is_variable", "bool"),
-        ("sparsity", "Empty"),
-        ("shape_signature", "[int32]"),
-    ),
-    "Quantization": (
-        ("min", "[float32]"),
-        ("max", "[float32]"),
-        ("scale", "[float32]"),
-        ("zero_point", "[int64]"),
-    ),
-    "Operator": (("opcode_index", "uint32"), ("inputs", "[int32]"), ("outputs", "[int32]")),
-    "Buffer": (("data", "[bytes]"), ("offset", "uint64"), ("size", "uint64")),
-    "Metadata": (("name", "string"), ("buffer", "uint32")),
-    "SignatureDef": (("inputs", "[TensorMap]"), ("outputs", "[TensorMap]"), ("signature_key", "string")),
-    "TensorMap": (("name", "string"), ("tensor_index", "uint32")),
-    "Empty": (),
-}
-"""The part of TFLite's `schema.fbs` (version 3) that is shown."""
-
-IDENTIFIER = b"TFL3"
-CUSTOM = 32
 UNPACKING = ("DEQUANTIZE", "DENSIFY")
 """Operations that turn stored weights into the floats that are computed with."""
 
@@ -79,7 +28,7 @@ def inspect_tflite(path: Path) -> Inspection:
     """
     content = path.read_bytes()
     try:
-        model = read(SCHEMA, "Model", content, identifier=IDENTIFIER)
+        model = read(schema(), "Model", content, identifier=IDENTIFIER)
         found = _Model(model, content)
         return found.inspection(path)
     except (BrokenTables, IndexError, KeyError) as error:
@@ -96,7 +45,7 @@ class _Model:
         self.buffers: list[dict[str, Any]] = model.get("buffers", [])
         if not self.graphs:
             raise BrokenTables("a model without a graph")
-        self.operations, self.dtypes = _names()
+        self.operations, self.dtypes = names("BuiltinOperator"), names("TensorType")
         self.codes = [self._code(code) for code in model.get("operator_codes", [])]
 
     def inspection(self, path: Path) -> Inspection:
@@ -244,18 +193,3 @@ def _precision(computed: set[str], stored: str) -> str:
     if integers:
         return f"partly {integers[0]}, partly float, {stored} weights"
     return stored if stored == "float32" else f"float activations, {stored} weights"
-
-
-def _names() -> tuple[dict[int, str], dict[int, str]]:
-    """Number → name, of operations and of tensor types."""
-    try:
-        from ai_edge_litert import schema_py_generated as schema
-    except ImportError as error:
-        raise MissingExtraError(
-            "the names of operations stand in LiteRT; install it with: pip install ai-edge-litert"
-        ) from error
-    operations, dtypes = (
-        {number: name for name, number in vars(kind).items() if isinstance(number, int)}
-        for kind in (schema.BuiltinOperator, schema.TensorType)
-    )
-    return operations, dtypes

@@ -1,8 +1,9 @@
 """One measurement in a process of its own: `python -m mobile_seg.profiling.worker`.
 
-Reads a request from standard input, `{"path", "images" (an .npz), "threads", "warmup", "runs"}`, and
-writes the measurement as the last line of standard output, both JSON. A failure is one line on standard
-error and a non-zero exit. Run alone, so that nothing of the caller is in the memory or the timing.
+Reads a request from its argument or else from standard input, `{"path", "images" (an .npz), "threads", "warmup",
+"runs"}`, and writes the measurement as the last line of standard output, both JSON. Without images it times the
+model alone (`mobile_seg.profiling.runners.inference`). A failure is one line on standard error and a non-zero
+exit. Run alone, so that nothing of the caller is in the memory or the timing.
 """
 
 import gc
@@ -29,6 +30,10 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         ArtifactError: if the model cannot be run.
         ProfileError: if this system does not tell the process' peak memory.
     """
+    if "images" not in request:
+        from mobile_seg.profiling.runners.inference import time_inference
+
+        return time_inference(request, peak=peak_resident_bytes) | {"versions": _versions()}
     __import__(f"{runtime()}.interpreter")  # its code is no part of the model's memory or load time
     with np.load(request["images"], allow_pickle=False) as archive:
         images = [archive[name] for name in archive.files]
@@ -103,7 +108,7 @@ def _versions() -> dict[str, str]:
 def main() -> int:
     """Answer one request; return the exit code."""
     try:
-        answer = measure(json.load(sys.stdin))
+        answer = measure(json.loads(sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read()))
     except MobileSegError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

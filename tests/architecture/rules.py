@@ -48,6 +48,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 MAIN_JOB = (
     "mobile_seg",
     "mobile_seg.api",
+    "mobile_seg.bundling",
+    "mobile_seg.demo_server",
     "mobile_seg.export_source",
     "mobile_seg.exporting",
     "mobile_seg.job",
@@ -68,7 +70,13 @@ TENSORFLOW_ONLY = (
 )
 """The bridge to TF-MOT, which exists on TensorFlow alone; it may import it inside functions, where it is called for."""
 
-SPEAKERS = ("mobile_seg.cli", "mobile_seg.__main__", "mobile_seg.profiling.worker", "mobile_seg.inspection.worker")
+SPEAKERS = (
+    "mobile_seg.cli",
+    "mobile_seg.__main__",
+    "mobile_seg.inspection.worker",
+    "mobile_seg.profiling.operations.worker",
+    "mobile_seg.profiling.worker",
+)
 """Who may print and exit: the command line (two ways in), and worker processes that answer in JSON on stdout."""
 
 MODULE_LINES = 300

@@ -66,13 +66,17 @@ def test_the_wheel_carries_its_types_and_licence(wheel: zipfile.ZipFile) -> None
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_the_wheel_carries_the_report_templates(wheel: zipfile.ZipFile) -> None:
-    templates = {
+@pytest.mark.parametrize(
+    ("folder", "suffixes"), [("report", ("html", "css", "js")), ("models", ("json",)), ("profiling", ("toml", "c"))]
+)
+def test_the_wheel_carries_what_is_no_python(folder: str, suffixes: tuple[str, ...], wheel: zipfile.ZipFile) -> None:
+    files = {
         path.relative_to(ROOT).as_posix()
-        for suffix in ("html", "css", "js")
-        for path in (ROOT / "mobile_seg" / "report").glob(f"*.{suffix}")
+        for suffix in suffixes
+        for path in (ROOT / "mobile_seg" / folder).rglob(f"*.{suffix}")
     }
-    assert templates <= set(wheel.namelist())
+    assert {path.rsplit(".")[-1] for path in files} == set(suffixes)
+    assert files <= set(wheel.namelist())
 
 
 @pytest.mark.parametrize(

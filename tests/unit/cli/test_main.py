@@ -86,7 +86,7 @@ def test_python_m_works(module: str) -> None:
         (["export", "m.keras", "--precision", "int8,int4"], "--precision='int4' is not known"),
         (["export", "m.keras", "--output", "logit"], "Did you mean 'logits'?"),
         (["predict", "m.tflite", "x", "--opacity", "2"], "--opacity 2 is out of range; give 0 to 1."),
-        (["profile", "m.tflite"], "one of the arguments --data --images is required"),
+        (["profile", "m.tflite", "--device", "hots"], "--device 'hots' is not known"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(cli: Cli, words: list[str], said: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobile_seg.converters import flat_tables
-from mobile_seg.converters.flat_tables import BrokenTables, Schema, read, write
+from mobile_seg import flat_tables
+from mobile_seg.flat_tables import BrokenTables, Schema, read, write
 
 SCHEMA: Schema = {
     "Root": (

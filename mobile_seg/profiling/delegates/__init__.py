@@ -1,0 +1,1 @@
+"""What each delegate would do with a `.tflite` graph, judged offline from the file alone."""

@@ -1,0 +1,48 @@
+"""Asks the worker that runs native code (`mobile_seg.profiling.operations.worker`), which may crash without harm."""
+
+import json
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from mobile_seg.errors import ProfileError
+
+WORKER = "mobile_seg.profiling.operations.worker"
+
+SECONDS = 1800.0
+"""How long one request may take; a slow network at many runs stays well below."""
+
+
+def ask(request: dict[str, Any], *, what: str) -> dict[str, Any]:
+    """Send one request to a fresh worker process and return its answer.
+
+    Raises:
+        ProfileError: if it fails, crashes, hangs or answers nothing, with the last words that are no log line.
+    """
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", WORKER],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ProfileError(f"{what} took longer than {SECONDS:.0f} s and was ended; ask for fewer runs") from None
+    said = child.stdout.strip().splitlines()
+    if child.returncode == 0 and said:
+        answer: dict[str, Any] = json.loads(said[-1])
+        return answer
+    words = [line for line in child.stderr.strip().splitlines() if not line.startswith(("INFO", "WARNING", "VERBOSE"))]
+    raise ProfileError(f"{what} failed ({_ending(child.returncode)}): {words[-1] if words else 'it said nothing'}")
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -1,0 +1,1 @@
+"""What runs a model on a device and times it. One file each, one interface."""
