@@ -7,11 +7,12 @@ import json
 import platform
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mobile_seg import api
 from mobile_seg.api import Exported
 from mobile_seg.data.description import Dataset, spread
+from mobile_seg.files import write_json
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.phases import Progress
 from mobile_seg.quantizing import SENSITIVITY
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = 6
 """Validation images shown in the report."""
+
+OPERATIONS = "operations.json"
+"""What each operation of the int8 file takes on this machine, beside its limit."""
 
 PROFILE_IMAGES = 4
 """Validation images that latency is measured on, in turn."""
@@ -68,6 +72,7 @@ class Measurements:
         int8_vs_float = self._int8_against_float()
         seconds = time.perf_counter() - started
         artifacts, profile = self._artifacts({name: score.miou for name, score in by_precision.items()})
+        write_json(self.folder / OPERATIONS, self._operations())
         int8 = next(row for row in artifacts if row.precision == "int8")
         history = {phase: _history(self.folder, phase) for phase in ("float", "qat")}
         cost = self._cost()
@@ -117,6 +122,8 @@ class Measurements:
         A ranking of the layers is shown where one stands in the folder.
         """
         from mobile_seg.data.readers import read_pair
+        from mobile_seg.profiling.delegates.check import check_file
+        from mobile_seg.profiling.operations.roofline import Roofline
         from mobile_seg.report.page import Example, render
         from mobile_seg.report.sensitivity import read
 
@@ -129,7 +136,13 @@ class Measurements:
             Example(pair.image.name, image, truth, float_labels, int8_labels)
             for pair, (image, truth), float_labels, int8_labels in zip(chosen, pairs, floats, int8s, strict=True)
         ]
-        return render(results, examples, layers=read(self.folder / SENSITIVITY))
+        return render(
+            results,
+            examples,
+            layers=read(self.folder / SENSITIVITY),
+            operations=Roofline.from_dict(json.loads((self.folder / OPERATIONS).read_text(encoding="utf-8"))),
+            checked=check_file(self.exported["int8"].path),
+        )
 
     def _int8_against_float(self) -> float:
         from mobile_seg.data.readers import read_split
@@ -175,6 +188,16 @@ class Measurements:
         if self.progress:
             self.progress(len(self.exported), len(self.exported), "profiling on this host")
         return tuple(rows), profiles["int8"]
+
+    def _operations(self) -> dict[str, Any]:
+        """What each operation of the int8 file takes, beside the limits of this machine."""
+        from mobile_seg.profiling.operations.peaks import measure_peaks
+        from mobile_seg.profiling.operations.profile import profile_operations
+        from mobile_seg.profiling.operations.roofline import roofline
+
+        threads = min(self.config.threads)
+        taken = profile_operations(self.exported["int8"].path, threads=threads)
+        return roofline(taken, measure_peaks(threads=threads)).to_dict()
 
     def _cost(self) -> "Cost":
         from mobile_seg.models.cost import count

@@ -7,15 +7,14 @@ SHOWN = 4
 """Layers named for each finding."""
 
 
-def section(checked: Check | None) -> str:
-    """Return the section's HTML, or nothing where no file was checked."""
-    if checked is None:
-        return ""
+def section(checked: Check) -> str:
+    """Return the section: a table of delegates, and for each what it would not take."""
     names = ("operations", "parts", "multiply-adds", "verdict")
     rows = [row(escape(one.title), _cells(one), names=names) for one in checked.delegates]
     caption = "What each delegate would take of the file, by its published rules; nothing here was measured"
     found = "".join(_findings(one) for one in checked.delegates if one.findings)
-    return table(caption, ("delegate", *names), rows, kind="plain") + found
+    shown = table(caption, ("delegate", *names), rows, kind="plain") + found
+    return f'<section id="delegates">\n<h2>Delegates</h2>\n{shown}\n</section>'
 
 
 def _cells(one: DelegateCheck) -> list[str]:

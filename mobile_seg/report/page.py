@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from importlib import resources
 
 from mobile_seg.errors import UsageError
-from mobile_seg.report import headline, pictures, sections, sensitivity
+from mobile_seg.profiling.delegates.check import Check
+from mobile_seg.profiling.operations.roofline import Roofline
+from mobile_seg.report import delegates, headline, pictures, roofline, sections, sensitivity
 from mobile_seg.report.markup import Quote, colour, escape
 from mobile_seg.report.pictures import Example
 from mobile_seg.report.results import Results
@@ -14,11 +16,23 @@ from mobile_seg.report.sensitivity import LayerDamage
 __all__ = ["Example", "render"]
 
 
-def render(results: Results, examples: Sequence[Example], *, layers: tuple[LayerDamage, ...] = ()) -> str:
+BESIDE = {"layers": "sensitivity.json", "operations": "operations.json"}
+"""What the page quotes from other files than `results.json`, and their names in a run."""
+
+
+def render(
+    results: Results,
+    examples: Sequence[Example],
+    *,
+    layers: tuple[LayerDamage, ...] = (),
+    operations: Roofline | None = None,
+    checked: Check | None = None,
+) -> str:
     """Return the page for one run and some of its predictions.
 
-    The first example is shown large. Every number is quoted from `results`, or from the ranking of `layers`
-    if there is one; all text is escaped, and nothing is fetched: styles, script, charts and pictures are inside.
+    The first example is shown large. Every number is quoted from `results`, or from the ranking of `layers` or the
+    times of single `operations` if they are there; `checked` is what delegates would take. All text is escaped, and
+    nothing is fetched: styles, script, charts and pictures are inside.
 
     Raises:
         UsageError: without an example.
@@ -27,6 +41,7 @@ def render(results: Results, examples: Sequence[Example], *, layers: tuple[Layer
         raise UsageError("render needs at least one example; pass a validation image with its predictions")
     quote = Quote(results)
     colours = [colour(rgb) for rgb in results.palette]
+    quoted = [name for key, name in BESIDE.items() if (layers if key == "layers" else operations)]
     return string.Template(_part("page.html")).substitute(
         style=_part("page.css"),
         script=_part("page.js"),
@@ -46,8 +61,10 @@ def render(results: Results, examples: Sequence[Example], *, layers: tuple[Layer
         latency=sections.latency(results, quote),
         where=sections.where(results),
         artifacts=sections.artifacts(results, quote),
+        roofline=roofline.section(operations) if operations else "",
+        delegates=delegates.section(checked) if checked else "",
         sensitivity=sensitivity.section(layers),
-        also=", or from <code>sensitivity.json</code> beside it" if layers else "",
+        also="".join(f", or from <code>{name}</code> beside it" for name in quoted),
         curves=sections.curves(results),
         reproduction=sections.reproduction(results, quote),
         caveats=sections.caveats(results),

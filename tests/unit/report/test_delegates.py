@@ -25,7 +25,3 @@ def test_a_table_and_what_stays_outside() -> None:
     assert "Older phones differ." in html
     assert "&lt;b&gt;nearest" in html
     assert html.count("<details>") == 1
-
-
-def test_no_file_no_section() -> None:
-    assert section(None) == ""

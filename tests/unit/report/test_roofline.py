@@ -3,13 +3,17 @@
 import math
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 
+from mobile_seg.profiling.delegates.check import Check
 from mobile_seg.profiling.operations.costs import Cost
 from mobile_seg.profiling.operations.peaks import Peaks
 from mobile_seg.profiling.operations.records import OperationProfile, OperationTime
 from mobile_seg.profiling.operations.roofline import Roofline, roofline
+from mobile_seg.report.page import Example, render
+from mobile_seg.report.results import Results
 from mobile_seg.report.roofline import plot, section
 
 PEAKS = Peaks("a <CPU>", "LiteRT 2", 2, (("int8", "1x1", 50.0), ("float32", "3x3", 25.0)), ((1024, 10.0), (4096, 5.0)))
@@ -89,3 +93,13 @@ def test_a_layer_at_its_limit_is_not_among_the_losers() -> None:
     text = section(found(at_limit, RESIZE))
     assert "<code>fast</code>" not in text
     assert "fast: 0.20 ms, 100.00% of its limit (compute)" in text
+
+
+def test_the_page_shows_what_was_measured_and_checked(record: dict[str, Any], examples: list[Example]) -> None:
+    results, checked = Results.from_dict(record), Check("net.tflite", 1, 0, 0, ())
+    without = render(results, examples)
+    shown = render(results, examples, operations=found(CONVOLUTION, RESIZE), checked=checked)
+    assert not any(word in without for word in ('id="roofline"', 'id="delegates"', "operations.json"))
+    order = [shown.index(f'<section id="{name}">') for name in ("latency", "roofline", "artifacts", "delegates")]
+    assert order == sorted(order)
+    assert "or from <code>operations.json</code> beside it.</footer>" in shown
