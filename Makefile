@@ -3,6 +3,7 @@
 #   make quickstart   train, quantize, convert and verify on the toy dataset; ends with the report's path
 #   make test         what CI runs
 #   make test-slow    the long tests
+#   make test-web     the web demo in a real Chromium (needs chromium, node, npm)
 #   make lint         ruff and mypy only
 #   make docs         rewrite the generated pages of docs/
 #   make format       rewrite the sources in the house format
@@ -15,15 +16,15 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 # The package is installed as a wheel, not in place: `converters` and `quantization` exist under their
 # import names only once installed, and a file missing from the wheel must fail here. Folders are listed
 # too: their time changes when a file is deleted.
-SOURCES := pyproject.toml $(shell find mobile_seg converters quantization \
-    -name __pycache__ -prune -o -type l -prune -o -print)
+SOURCES := pyproject.toml $(shell find mobile_seg converters quantization web_demo \
+    -name __pycache__ -prune -o -name node_modules -prune -o -type l -prune -o -print)
 
 # Two files of tests at a time: TensorFlow fills the cores in some, Python one core in most.
 PARALLEL ?= --numprocesses 2 --dist loadfile
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-slow lint docs format wheel-smoke clean
+.PHONY: quickstart test test-slow test-web lint docs format wheel-smoke clean
 
 # Nothing on the caller's path, the checkout included, may shadow the installed package.
 export PYTHONSAFEPATH := 1
@@ -34,11 +35,18 @@ quickstart: $(VENV)/package.stamp
 
 test: export MOBILE_SEG_INSTALLED := 1
 test: lint wheel-smoke
+	@echo "not run here: the long tests (make test-slow); the web demo in Chromium (make test-web)"
 	$(VENV)/bin/pytest $(PARALLEL)
 
 test-slow: export MOBILE_SEG_INSTALLED := 1
 test-slow: $(VENV)/dev.stamp
 	$(VENV)/bin/pytest -m slow
+
+test-web: export MOBILE_SEG_INSTALLED := 1
+test-web: $(VENV)/dev.stamp
+	@command -v npm >/dev/null || { echo "make test-web needs Node.js and npm: https://nodejs.org"; exit 1; }
+	npm ci --ignore-scripts --prefix web_demo
+	$(VENV)/bin/pytest -m slow tests/e2e/test_web.py tests/golden/test_apps.py
 
 # mypy runs from tests/ so that `-p mobile_seg` is the installed package, under its real names.
 lint: $(VENV)/dev.stamp

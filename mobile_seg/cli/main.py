@@ -43,6 +43,8 @@ COMMANDS = {
     "profile": Command("profile", "measure latency and memory of a .tflite file, here or on phones"),
     "compare": Command("compare", "say whether one model is faster than another, and by more than the noise"),
     "inspect": Command("inspect", "look into a model file, anybody's: tensors, operations, sizes, metadata, manifest"),
+    "demo": Command("demo", "show a run's models in the browser: camera, video or pictures"),
+    "bundle": Command("bundle", "put a run's artifacts and manifests into the Android, iOS or web app"),
     "models": Command("models", "list the networks, or draw one as its paper's figure"),
     "doctor": Command("doctor", "check the installation, and say how to mend it"),
 }

@@ -46,6 +46,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
     for folder in FOLDERS:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, copy / folder, symlinks=True, ignore=ignore)
+    shutil.copytree(ROOT / "web_demo", copy / "web_demo", ignore=shutil.ignore_patterns("node_modules", "models"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
@@ -77,6 +78,12 @@ def test_the_wheel_carries_what_is_no_python(folder: str, suffixes: tuple[str, .
     }
     assert {path.rsplit(".")[-1] for path in files} == set(suffixes)
     assert files <= set(wheel.namelist())
+
+
+def test_the_wheel_carries_the_web_page(wheel: zipfile.ZipFile) -> None:
+    page = {"index.html", "style.css", "icon.svg", "package.json", "package-lock.json"}
+    page |= {f"js/{path.name}" for path in (ROOT / "web_demo" / "js").glob("*.js")}
+    assert {f"mobile_seg/web_demo/{name}" for name in page} <= set(wheel.namelist())
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@
     FOLDER/bad/*.tflite       files that an app must refuse with a message
 
 `index.json`: `{"format_version": 1, "cases": [...], "bad": [...]}`. A case has `name`, the paths `model`, `image`,
-`png`, `output`, `labels`, `margin` below FOLDER, `height` and `width` of image and labels, `tolerance` and
-`tolerance_half`. A bad file has `file`, `what` is wrong, and `says`: words that the message must hold.
+`png`, `output`, `labels`, `margin` below FOLDER, `height` and `width` of image and labels, `logits` (false where the
+output is class ids), `tolerance` and `tolerance_half`. A bad file has `file`, `what` is wrong, and `says`: words that
+the message must hold.
 
 An app passes a case if, fed with `image`,
 
@@ -26,8 +27,8 @@ An app passes a case if, fed with `image`,
 
 import argparse
 import dataclasses
-import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ from mobile_seg.converters.options import ExportOptions
 from mobile_seg.converters.tflite import convert
 from mobile_seg.files import write_bytes, write_json
 from mobile_seg.imaging import resize_labels, resize_logits
-from mobile_seg.manifest import FORMAT_VERSION, MEMBER, Manifest
+from mobile_seg.manifest import AT_INPUT_SIZE, FORMAT_VERSION, MEMBER, Manifest
 from mobile_seg.models.registry import build
+from mobile_seg.quantization.deploy import deploy_graph
+from mobile_seg.quantization.full_size import at_input_size
 from mobile_seg.quantization.settle import settle
 from mobile_seg.verify.runners import Runner, open_artifact
 
@@ -78,12 +81,16 @@ OURS, OURS_SIZE, OURS_CLASSES = "mobile_spinenet_s49_minus", (64, 96), 5
 
 @dataclass(frozen=True)
 class Made:
-    """A model's file, its name, the images it is shown, and the file whose logits tell how sure its classes are."""
+    """A model's file, its name, the images it is shown, and the file whose logits tell how sure its classes are.
+
+    `step`: of the quantization, in the unit of those logits; None where nothing is an integer.
+    """
 
     name: str
     content: bytes
     images: tuple[np.ndarray, ...]
     surer: bytes
+    step: float | None
 
 
 def write(folder: Path) -> Path:
@@ -99,7 +106,7 @@ def passes(case: dict[str, Any], folder: Path, output: np.ndarray, labels: np.nd
     size = case["height"], case["width"]
     expected = np.fromfile(folder / case["labels"], np.uint8).reshape(size)
     margin = np.fromfile(folder / case["margin"], "<f4").reshape(size)
-    if output.dtype.kind == "f" or case["logits"]:
+    if case["logits"]:
         wanted = np.fromfile(folder / case["output"], output.dtype.newbyteorder("<")).reshape(output.shape)
         error = float(np.abs(output.astype(np.float64) - wanted).max())
         if error > tolerance:
@@ -111,15 +118,32 @@ def passes(case: dict[str, Any], folder: Path, output: np.ndarray, labels: np.nd
 def _street() -> list[Made]:
     """A small network that has learnt to see, in every form."""
     images = tuple(street.shown()[:2])
-    return [
-        Made(
-            f"street_{precision}_{output}_{io}".replace("-", "_"),
-            _packed(street.exported(precision, output, io)),
-            images,
-            _packed(street.exported(precision, "logits-full" if output == "labels" else "logits")),
-        )
-        for precision, output, io in FORMS
-    ]
+    made = []
+    for precision, output, io in FORMS:
+        content = _exported(precision, output, io)
+        siblings = {"labels": "logits-full", "labels-nearest": "logits"}
+        surer = _exported(precision, siblings[output], io) if output in siblings else content
+        step = None
+        if precision == "int8":
+            step = street.exported("int8", "logits").manifest.output.scale if io == "float" else 1.0
+        name = f"street_{precision}_{output}_{io}".replace("-", "_")
+        made.append(Made(name, content, images, surer, step))
+    return made
+
+
+@cache
+def _exported(precision: str, output: str, io: str) -> bytes:
+    """As the exporter writes it: metadata, labels and manifest inside."""
+    integers = precision == "int8"
+    model = street.reference_model(precision, "logits")
+    graph = at_input_size(model) if output in AT_INPUT_SIZE else model
+    made = convert(
+        deploy_graph(graph) if integers else graph,
+        options=ExportOptions(precision=precision, output=output, io=io),
+        manifest=street.manifest_of(graph),
+        integer_graph=integers,
+    )
+    return _bytes(made.content)
 
 
 def _ours() -> list[Made]:
@@ -139,7 +163,11 @@ def _ours() -> list[Made]:
     )
     images = tuple(nets.images(2, size=OURS_SIZE))
     files = {"float32": floats, "int8": nets.to_int8(quantized)}
-    return [Made(f"ours_{name}", _bytes(made.content), images, _bytes(made.content)) for name, made in files.items()]
+    steps = {"float32": None, "int8": 1.0}
+    return [
+        Made(f"ours_{name}", _bytes(made.content), images, _bytes(made.content), steps[name])
+        for name, made in files.items()
+    ]
 
 
 def _write_cases(folder: Path, made: Made) -> list[dict[str, Any]]:
@@ -167,7 +195,7 @@ def _write_cases(folder: Path, made: Made) -> list[dict[str, Any]]:
                 "width": image.shape[1],
                 "logits": not runner.gives_labels,
                 **{key: f"cases/{stem}.{key}" for key in ("output", "labels", "margin")},
-                **_tolerances(logits, integers=surer.quantization is not None),
+                **_tolerances(logits, made.step),
             }
         )
     return rows
@@ -184,11 +212,12 @@ def _margin(logits: np.ndarray, runner: Runner) -> np.ndarray:
     return best[..., -1] - best[..., -2]
 
 
-def _tolerances(logits: np.ndarray, *, integers: bool) -> dict[str, float]:
+def _tolerances(logits: np.ndarray, step: float | None) -> dict[str, float]:
     reach = float(np.ptp(logits))
+    rounding = 0.0 if step is None else INTEGER_STEPS * step
     return {
-        "tolerance": INTEGER_STEPS if integers else FLOAT_SHARE * reach,
-        "tolerance_half": max(INTEGER_STEPS if integers else 0.0, HALF_SHARE * reach),
+        "tolerance": rounding or FLOAT_SHARE * reach,
+        "tolerance_half": max(rounding, HALF_SHARE * reach),
     }
 
 
@@ -216,7 +245,7 @@ def _write_bad(folder: Path) -> list[dict[str, str]]:
             _with(sound.content, dataclasses.replace(sound.manifest, input=wider)),
         ),
         "cut": ("cut short", "manifest", packed[: len(packed) // 2]),
-        "no_model": ("no TFLite file at all", "TFLite", b"this is not a model at all\n" * 20),
+        "no_model": ("no TFLite file at all", "mobile-seg export", b"this is not a model at all\n" * 20),
     }
     for name, (_, _, content) in files.items():
         write_bytes(folder / f"bad/{name}.tflite", content)

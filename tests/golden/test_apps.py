@@ -11,6 +11,8 @@ from golden import apps
 from mobile_seg.errors import ArtifactError
 from mobile_seg.verify.runners import open_artifact
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
