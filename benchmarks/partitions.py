@@ -88,6 +88,8 @@ def page(record: dict[str, Any]) -> str:
             cells = (f"`{name}`", found["head"], precision, row["operations"], row["partitions"], left)
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     table = "\n".join(lines)
+    missing = ", ".join(f"`{name}`" for name in ORDER if name not in record["networks"])
+    missing = f"Not measured yet: {missing}.\n\n" if missing else ""
     return f"""# How XNNPACK parts each network
 
 Written by `benchmarks/partitions.py`; the record is `docs/records/partitions.json`.
@@ -100,7 +102,7 @@ networks together) and one QUANTIZE, which moves the camera's unsigned bytes.
 
 {table}
 
-{", ".join(f"{name} {version}" for name, version in record["versions"].items())}.
+{missing}{", ".join(f"{name} {version}" for name, version in record["versions"].items())}.
 """
 
 

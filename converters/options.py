@@ -17,6 +17,11 @@ PALETTES = ("palette8", "palette6", "palette4")
 
 IO_TYPES = ("uint8", "int8", "float")
 
+DELEGATES = ("xnnpack", "gpu", "nnapi", "edgetpu", "ethos-u")
+"""What runs a .tflite, and has rewrites for its sake."""
+
+EIGHT_BITS_ONLY = ("edgetpu", "ethos-u")
+
 ONLY_ON = {
     **dict.fromkeys(PALETTES, (("coreml",), "no other runtime reads weights as indices into a table; ask for w8")),
     "int16x8": (("tflite",), "neither Core ML nor ONNX Runtime has 16-bit kernels for it; ask for int8 or float16"),
@@ -42,6 +47,9 @@ class ExportOptions:
 
     `layout`: of the image and the logits, `nhwc` or, on ONNX, `nchw`.
 
+    `delegate`: what will run a .tflite, by the names of `mobile-seg check`: operations that it refuses are written
+    otherwise where no number changes. None: the graph as it is converted.
+
     Raises:
         UsageError: for an unknown name, or a combination that no runtime has, with the reason and what to ask for.
     """
@@ -51,6 +59,7 @@ class ExportOptions:
     output: str = "logits"
     io: str = "uint8"
     layout: str = "nhwc"
+    delegate: str | None = None
 
     def __post_init__(self) -> None:
         choose("target", self.target, TARGETS)
@@ -58,7 +67,9 @@ class ExportOptions:
         choose("output", self.output, OUTPUT_KINDS)
         choose("io", self.io, IO_TYPES)
         choose("layout", self.layout, LAYOUTS)
-        for refused in (_no_such_precision, _no_such_output, _no_such_io, _no_such_layout):
+        if self.delegate is not None:
+            choose("target", self.delegate, DELEGATES)
+        for refused in (_no_such_precision, _no_such_output, _no_such_io, _no_such_layout, _no_such_delegate):
             if reason := refused(self):
                 raise UsageError(reason)
 
@@ -104,4 +115,14 @@ def _no_such_io(options: ExportOptions) -> str | None:
 def _no_such_layout(options: ExportOptions) -> str | None:
     if options.layout != "nhwc" and options.target != "onnx":
         return f"layout={options.layout} is for ONNX; {options.target} lays out images by itself: leave it out."
+    return None
+
+
+def _no_such_delegate(options: ExportOptions) -> str | None:
+    if options.delegate is None:
+        return None
+    if options.target != "tflite":
+        return f"target={options.delegate} runs .tflite files; {options.target} is none: leave the target out."
+    if options.delegate in EIGHT_BITS_ONLY and options.precision != "int8":
+        return f"{options.delegate} computes in 8-bit integers, not {options.precision}: ask for precision=int8."
     return None

@@ -48,6 +48,11 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
             if `logits-full` or `labels` is asked of logits at another size than the input's.
         ArtifactError: if the converter fails, with its reason.
     """
+    return complete(bare(model, options=options, integer_graph=integer_graph), options=options, manifest=manifest)
+
+
+def bare(model: keras.Model, *, options: ExportOptions, integer_graph: bool) -> ConvertedGraph:
+    """Convert without what a file says of itself; see `convert`, also for what it raises."""
     fits = ("float16", "int8", "int16x8", "w8") if integer_graph else ("float32", "float16")
     if options.precision not in fits:
         raise UsageError(
@@ -57,8 +62,17 @@ def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, i
     head = output_head(model, options.output)
     made = convert_graph(model, precision=options.precision, io=options.io, head=head)
     content = _with_ids_as_bytes(made.content) if options.output == "labels-nearest" else made.content
-    described = _describe(content, options, manifest)
-    return Converted(finish(content, described), described, made.conversions)
+    return ConvertedGraph(content, made.conversions)
+
+
+def complete(made: ConvertedGraph, *, options: ExportOptions, manifest: Manifest) -> Converted:
+    """Give a converted graph its manifest, derived from the Keras model's, and what else travels in the file.
+
+    Raises:
+        ArtifactError: if the graph's input does not stand for the camera's bytes.
+    """
+    described = _describe(made.content, options, manifest)
+    return Converted(finish(made.content, described), described, made.conversions)
 
 
 def convert_graph(

@@ -3,13 +3,17 @@
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobile_seg.data.description import Dataset
 from mobile_seg.errors import UsageError, choose
 from mobile_seg.manifest import Manifest
 from mobile_seg.phases import PathLike
 from mobile_seg.quantizing import quantized, scheme_of
+
+if TYPE_CHECKING:
+    from mobile_seg.converters.options import ExportOptions
+    from mobile_seg.converters.tflite import ConvertedGraph
 
 
 class Source:
@@ -32,6 +36,7 @@ class Source:
         self.own = scheme_of(self.manifest) if is_quantized(self.network) else None
         self.model = functools.cache(self._model)
         self.graph = functools.cache(self._graph)
+        self.flat = functools.lru_cache(maxsize=1)(self._flat)
 
     def precision(self, asked: str | None) -> str:
         """The precision of an artifact, where it is left open the model's own.
@@ -71,6 +76,12 @@ class Source:
         if scheme is not None:
             return deploy_graph(model)
         return lower(model) if target == "onnx" else model
+
+    def _flat(self, scheme: str | None, full: bool, options: "ExportOptions") -> "ConvertedGraph":
+        """What the files of one form for several targets are rewritten from; such forms come one after the other."""
+        from mobile_seg.converters.tflite import bare
+
+        return bare(self.graph(scheme, full, "tflite"), options=options, integer_graph=scheme is not None)
 
     def described(self, full: bool) -> Manifest:
         """The manifest of `model`."""

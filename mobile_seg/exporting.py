@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mobile_seg.converters.builder import Conversion
     from mobile_seg.converters.converted import Converted
     from mobile_seg.converters.options import ExportOptions
+    from mobile_seg.targeting import Fit
     from mobile_seg.verify.compare import Agreement
 
 DIAGNOSED = 4
@@ -28,7 +29,8 @@ DIAGNOSED = 4
 class Exported:
     """An artifact on disk, how closely it follows its Keras model, and every conversion between integers inside.
 
-    `seconds`: what converting it took, and verifying it (its share of the reference's inference included).
+    `seconds`: what converting it took, and verifying it (its share of the reference's inference included). `fit`: what
+    was rewritten for its target, and what the target makes of the file; None without one.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class Exported:
     agreement: "Agreement"
     conversions: "tuple[Conversion, ...]" = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    fit: "Fit | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ def export(
     output: str = "logits",
     io: str = "uint8",
     layout: str = "nhwc",
+    target: str | None = None,
     input_size: tuple[int, int] | None = None,
     images: int | None = None,
     force: bool = False,
@@ -65,7 +69,8 @@ def export(
 
     A quantized model has the precision of its scheme; None asks for that, and for int8 of a float model,
     which is quantized after training, calibrated on the dataset's training images, as for int16x8 and w8.
-    `to`, `output`, `io` and `layout` are those of `converters.options.ExportOptions`. With `input_size` the
+    `to`, `output`, `io` and `layout` are those of `converters.options.ExportOptions`. For a `target` (xnnpack, gpu,
+    nnapi, edgetpu, ethos-u) what it refuses is written otherwise where no number changes. With `input_size` the
     network is built anew at that size, with the same weights. The file is loaded from disk and compared with the
     Keras model on `images` validation images, spread evenly (None: all). The manifest goes inside the artifact and
     beside it (`.json`). With `force` an artifact below the parity gate's floor is written all the same.
@@ -85,6 +90,7 @@ def export(
         output=(output,),
         io=(io,),
         layout=(layout,),
+        target=(target,),
         input_size=input_size,
         images=images,
         force=force,
@@ -103,6 +109,7 @@ def export_all(
     output: Iterable[str] = ("logits",),
     io: Iterable[str] = ("uint8",),
     layout: Iterable[str] = ("nhwc",),
+    target: Iterable[str | None] = (None,),
     input_size: tuple[int, int] | None = None,
     images: int | None = None,
     force: bool = False,
@@ -119,7 +126,8 @@ def export_all(
         MissingExtraError, ArtifactError, DatasetError, DiskError: as their names say.
     """
     source = Source(model, load_dataset(data), input_size)
-    forms, refused = _forms([source.precision(one) for one in precision], to=to, output=output, io=io, layout=layout)
+    precisions = [source.precision(one) for one in precision]
+    forms, refused = _forms(precisions, to=to, output=output, io=io, layout=layout, delegate=target)
     if not forms:
         raise UsageError(" ".join(dict.fromkeys(refused)))
     with staging(folder) as stage:
@@ -134,7 +142,7 @@ def export_all(
 
 
 def _forms(
-    precisions: list[str], *, to: Iterable[str], **asked: Iterable[str]
+    precisions: list[str], *, to: Iterable[str], **asked: "Iterable[str] | Iterable[str | None]"
 ) -> "tuple[list[ExportOptions], list[str]]":
     """All combinations that are valid, and the refusals of the others."""
     from mobile_seg.converters.options import ExportOptions
@@ -142,7 +150,8 @@ def _forms(
     forms, refused = [], []
     for values in itertools.product(to, precisions, *asked.values()):
         try:
-            forms.append(ExportOptions(**dict(zip(("target", "precision", *asked), values, strict=True))))
+            chosen: dict[str, Any] = dict(zip(("target", "precision", *asked), values, strict=True))
+            forms.append(ExportOptions(**chosen))
         except UsageError as error:
             refused.append(str(error))
     return list(dict.fromkeys(forms)), refused
@@ -162,19 +171,33 @@ class _Artifact:
             "" if form.output == "logits" else form.output,
             "" if form.io == "uint8" else f"{form.io}-io",
             "" if form.layout == "nhwc" else form.layout,
+            form.delegate or "",
         )
         self.name = "_".join([source.manifest.model, *filter(None, parts)]) + SUFFIXES[form.target]
         if progress:
             progress(0, 1, f"converting {self.name}")
         started = time.perf_counter()
-        graph = source.graph(self.scheme, self.full, "tflite" if self.scheme else form.target)
-        manifest = source.described(self.full)
-        self.converted = _convert(graph, options=form, manifest=manifest, integer_graph=self.scheme is not None)
+        self.fit: Fit | None = None
+        self.converted = self._converted(source)
         self.staged = _write(stage / self.name, self.converted)
         self.runner = open_artifact(self.staged)
         self.seconds = {"convert": time.perf_counter() - started, "verify": 0.0}
         self.agreement: Any = None
         self.reference: Any = None
+
+    def _converted(self, source: Source) -> "Converted":
+        form, manifest = self.form, source.described(self.full)
+        if form.target != "tflite":
+            graph = source.graph(self.scheme, self.full, "tflite" if self.scheme else form.target)
+            return _convert(graph, options=form, manifest=manifest, integer_graph=self.scheme is not None)
+        from mobile_seg.converters.tflite import ConvertedGraph, complete
+        from mobile_seg.targeting import fit
+
+        made = source.flat(self.scheme, self.full, dataclasses.replace(form, delegate=None))
+        if form.delegate is not None:
+            content, self.fit = fit(made.content, target=form.delegate, name=self.name)
+            made = ConvertedGraph(content, (*made.conversions, *self.fit.conversions))
+        return complete(made, options=form, manifest=manifest)
 
     def failure(self) -> str | None:
         """What the gate says against it."""
@@ -199,14 +222,11 @@ class _Artifact:
         """Move it to its place, its manifest beside it."""
         path = publish(self.staged, folder / self.name)
         write_text(path.with_suffix(".json"), self.converted.manifest.to_json())
-        return Exported(path, self.converted.manifest, self.agreement, self.converted.conversions, self.seconds)
+        converted = self.converted
+        return Exported(path, converted.manifest, self.agreement, converted.conversions, self.seconds, self.fit)
 
 
 def _convert(graph: Any, **how: Any) -> "Converted":
-    if how["options"].target == "tflite":
-        from mobile_seg.converters.tflite import convert
-
-        return convert(graph, **how)
     if how["options"].target == "onnx":
         from mobile_seg.converters.onnx.writer import convert_onnx
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mobile_seg import api
 from mobile_seg.cli import options, parsing
 from mobile_seg.cli.terminal import Progress, megabytes, next_step, note, percent, say, table
-from mobile_seg.converters.options import IO_TYPES, PRECISIONS, TARGETS
+from mobile_seg.converters.options import DELEGATES, IO_TYPES, PRECISIONS, TARGETS
 from mobile_seg.files import size_of
 from mobile_seg.manifest import LAYOUTS, OUTPUT_KINDS
 
@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="A,B",
             help=f"{text}: one or several of {', '.join(accepted)} (default: {default})",
         )
+    parser.add_argument(
+        "--target",
+        type=parsing.some_of("--target", DELEGATES),
+        metavar="A,B",
+        help=f"write what these refuse otherwise, without changing a number: one or several of {', '.join(DELEGATES)}; "
+        "one .tflite file each (default: the graph as it is)",
+    )
     parser.add_argument("--input", type=parsing.size, metavar="HxW", help="input size (default: the model's own)")
     parser.add_argument(
         "--images",
@@ -59,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             output=args.output,
             io=args.io,
             layout=args.layout,
+            target=args.target or (None,),
             input_size=args.input,
             images=args.images,
             force=args.force,
@@ -77,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     say(*table(rows, header=("artifact", "size", "agreement", "PSNR", "conversions")))
     reasons = {conversion.reason for file in exports.files for conversion in file.conversions}
     say(*(f"converted inside because: {reason}" for reason in sorted(reasons)))
+    for file in exports.files:
+        say(*(f"{file.path.name}: {line}" for line in (file.fit.lines if file.fit else ())))
     for reason in exports.refused:
         note(f"left out: {reason}")
     _say_next(exports.files[0].path, args.data)

@@ -57,6 +57,7 @@ MAIN_JOB = (
     "mobile_seg.phases",
     "mobile_seg.quantizing",
     "mobile_seg.rebuilding",
+    "mobile_seg.targeting",
     "mobile_seg.tflite",
     "mobile_seg.tfmot_engine",
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from unit.quantization import nets
@@ -130,3 +131,60 @@ def test_a_network_is_exported_at_another_size(
 def test_only_networks_of_the_zoo_have_another_size(data: Path, float_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="small is no network of ours"):
         mobile_seg.export(float_model, data=data, folder=tmp_path, input_size=(48, 64))
+
+
+@pytest.fixture(scope="module")
+def with_levels(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network whose levels meet by nearest enlarging, which XNNPACK has no kernel for."""
+    dataset = load_dataset(data)
+
+    def body(x: keras.KerasTensor) -> keras.KerasTensor:
+        x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu6", name="b0_conv")(x)
+        y = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu6", name="b1_conv")(x)
+        x = keras.layers.Add(name="b2_merge")([x, keras.layers.UpSampling2D(2, name="b2_up")(y)])
+        return keras.layers.Conv2D(len(dataset.classes), 1, name="classify_conv")(x)
+
+    network = nets.net(body, size=SIZE, name="levels")
+    manifest = keras_manifest(network, dataset.classes, dataset.palette, precision="float32", name="levels")
+    return save_model(network, tmp_path_factory.mktemp("levels") / "model_float.keras", manifest)
+
+
+def test_a_file_for_each_target(data: Path, with_levels: Path, tmp_path: Path) -> None:
+    exports = mobile_seg.export_all(
+        with_levels,
+        data=data,
+        folder=tmp_path,
+        precision=("int8", "float32"),
+        output=("logits", "labels"),
+        target=(None, "xnnpack", "edgetpu"),
+        images=2,
+    )
+    files = {file.path.name: file for file in exports.files}
+    kept = ("int8", "int8_labels", "float32", "float32_labels")
+    assert set(files) == {
+        *(f"levels_{form}{target}.tflite" for form in kept for target in ("", "_xnnpack")),
+        *(f"levels_{form}_edgetpu.tflite" for form in kept[:2]),
+    }
+    assert exports.refused == ("edgetpu computes in 8-bit integers, not float32: ask for precision=int8.",)
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    for form in kept:
+        plain, fitted = files[f"levels_{form}.tflite"], files[f"levels_{form}_xnnpack.tflite"]
+        assert plain.fit is None
+        assert fitted.fit is not None
+        assert [(one.name, one.layers) for one in fitted.fit.mended] == [("nearest by copies", ("b2_up",))]
+        assert (fitted.fit.before, fitted.fit.check.partitions) == (2, 1)
+        assert fitted.agreement.argmax >= 0.995
+        before, after = (open_artifact(file.path) for file in (plain, fitted))
+        np.testing.assert_array_equal(before.run(image), after.run(image))
+        assert after.manifest == before.manifest == fitted.manifest
+
+
+def test_a_target_without_its_format_or_numbers_is_misuse(data: Path, with_levels: Path, tmp_path: Path) -> None:
+    for form, said in (
+        ({"to": "onnx", "target": "gpu"}, r"target=gpu runs \.tflite files; onnx is none"),
+        ({"target": "ethos-u", "precision": "float32"}, "ethos-u computes in 8-bit integers, not float32"),
+        ({"target": "tpu"}, "target='tpu' is not known; choose from xnnpack, gpu, nnapi, edgetpu, ethos-u"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            mobile_seg.export(with_levels, data=data, folder=tmp_path, **form)
+    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from mobile_seg.converters.options import IO_TYPES, PRECISIONS, TARGETS, ExportOptions
+from mobile_seg.converters.options import DELEGATES, IO_TYPES, PRECISIONS, TARGETS, ExportOptions
 from mobile_seg.errors import UsageError
 from mobile_seg.manifest import LAYOUTS, OUTPUT_KINDS
 
@@ -52,8 +52,26 @@ def test_every_combination_is_offered_or_refused_with_a_reason(form: dict[str, s
         ("output", "logit", "logits"),
         ("io", "floats", "float"),
         ("layout", "nhw", "nhwc"),
+        ("delegate", "xnpack", "xnnpack"),
     ],
 )
 def test_unknown_values_are_refused_with_the_nearest(argument: str, value: str, hint: str) -> None:
-    with pytest.raises(UsageError, match=f"{argument}='{value}' is not known; choose from .*Did you mean '{hint}'"):
+    said = "target" if argument == "delegate" else argument
+    with pytest.raises(UsageError, match=f"{said}='{value}' is not known; choose from .*Did you mean '{hint}'"):
         ExportOptions(**{argument: value})
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8", "int16x8", "w8"])
+def test_a_delegate_runs_tflite_files_of_the_numbers_it_knows(delegate: str, precision: str) -> None:
+    if delegate in ("edgetpu", "ethos-u") and precision != "int8":
+        with pytest.raises(UsageError, match=f"{delegate} computes in 8-bit integers, not {precision}"):
+            ExportOptions(precision=precision, delegate=delegate)
+    else:
+        assert ExportOptions(precision=precision, delegate=delegate).delegate == delegate
+
+
+@pytest.mark.parametrize("target", ["coreml", "onnx"])
+def test_other_formats_have_no_delegate(target: str) -> None:
+    with pytest.raises(UsageError, match=rf"target=gpu runs \.tflite files; {target} is none: leave the target out"):
+        ExportOptions(target=target, precision="float32", delegate="gpu")
