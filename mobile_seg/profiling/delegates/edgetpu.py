@@ -117,7 +117,7 @@ def precise_resize(operation: Operation) -> str | None:
     33x33 to 513x513 on the CPU; users report 2 times mapped at 64x64 and not at 256x256 (edgetpu issue 31).
 
     Source: ResizeBilinear, coral.ai/docs/edgetpu/models-intro, and Coral's DeepLab files with their compiled twins
-    Fix: Give the logits small and enlarge outside; enlarge one pixel by TILE, or by an ADD that broadcasts.
+    Fix: Give the logits small and enlarge outside; of one pixel, and nearest in steps, `--target edgetpu` exports it.
     """
     given, made = operation.given[0].shape, operation.outputs[0].shape
     if given == made:
@@ -206,6 +206,7 @@ EDGETPU = Delegate(
     notes=(
         "Its compiler is closed and says little; where it does not state a limit, the rule says what is known.",
         'Large activations may refuse the whole file ("large activation tensors"): a smaller input is the only cure.',
+        "edgetpu_compiler before 16 refuses resizes with half-pixel centres (google-coral/edgetpu issues 187 and 420).",
     ),
     most=1,
     in_order=True,

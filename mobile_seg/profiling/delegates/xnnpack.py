@@ -101,7 +101,7 @@ XNNPACK = Delegate(
     general=(rules.sizes,),
     instead={
         "RESIZE_NEAREST_NEIGHBOR": "Only bilinear resizing has a kernel; nearest runs outside, exactly as well, "
-        "but parts the graph: place it after the last convolution.",
+        "but parts the graph: export with `--target xnnpack`, at a size whose levels are whole multiples.",
         "TILE": "Use RESIZE_BILINEAR of a single pixel, or an ADD that broadcasts.",
         "ARG_MAX": "It stands at the end of the graph, where it parts nothing.",
         "SPACE_TO_BATCH_ND": "Export from a fixed-size graph: the dilated convolution then stays one operation.",

@@ -63,7 +63,7 @@ def pooling_step(operation: Operation) -> str | None:
     """A pooling's stride must not exceed its window, and a 1x1 window must not have a stride.
 
     Source: CheckPoolingParams in xnnpack_delegate.cc of LiteRT
-    Fix: Take every other pixel with a strided convolution instead.
+    Fix: Export with `--target xnnpack`, or take every other pixel with a strided convolution.
     """
     window, stride = operation.window, operation.stride
     if any(step > side for step, side in zip(stride, window, strict=True)):
