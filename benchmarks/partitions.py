@@ -19,6 +19,7 @@ import numpy as np
 
 from mobile_seg.cli.terminal import Progress
 from mobile_seg.converters.tflite import convert_graph
+from mobile_seg.errors import UsageError
 from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.models.entry import Entry
@@ -50,7 +51,10 @@ def main() -> int:
             for number, entry in enumerate(chosen):
                 progress(number, len(chosen), entry.name)
                 if options.anew or entry.name not in record["networks"]:
-                    record["networks"][entry.name] = measure(entry)
+                    try:
+                        record["networks"][entry.name] = measure(entry)
+                    except UsageError as error:  # a network that no .tflite file can hold
+                        record["networks"][entry.name] = {"head": entry.heads[0], "refused": str(error)}
                     write_json(RECORD, record | {"input": list(SIZE), "versions": installed_versions()})
             progress(len(chosen), len(chosen), "partitioned")
     write_text(ROOT / "docs" / "partitions.md", page(json.loads(RECORD.read_text(encoding="utf-8"))))
@@ -82,12 +86,16 @@ def page(record: dict[str, Any]) -> str:
     height, width = record["input"]
     lines = ["| network | head | type | operations | partitions | left to the plain kernels |", "|---" * 6 + "|"]
     for name, found in sorted(record["networks"].items(), key=lambda item: ORDER.index(item[0])):
+        if "refused" in found:
+            lines.append(f"| `{name}` | {found['head']} | – | – | – | not exported: {found['refused']} |")
+            continue
         for precision in ("float32", "int8"):
             row = found[precision]
             left = ", ".join(f"{count}x {operation}" for operation, count in row["left"].items()) or "nothing"
             cells = (f"`{name}`", found["head"], precision, row["operations"], row["partitions"], left)
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     table = "\n".join(lines)
+    floats = sum(found["int8"]["float_operations"] for found in record["networks"].values() if "int8" in found)
     missing = ", ".join(f"`{name}`" for name in ORDER if name not in record["networks"])
     missing = f"Not measured yet: {missing}.\n\n" if missing else ""
     return f"""# How XNNPACK parts each network
@@ -97,8 +105,7 @@ Written by `benchmarks/partitions.py`; the record is `docs/records/partitions.js
 One partition is best: the whole graph runs inside the delegate. Each operation in the last column stays outside and
 is where the graph is parted. At {height}x{width}; larger inputs have the same operations. Nearest resizing copies
 pixels, in integers exactly; XNNPACK has no kernel for it, GPU delegates and NPUs do. The int8 files hold no
-operation on floats ({sum(found["int8"]["float_operations"] for found in record["networks"].values())} in all
-networks together) and one QUANTIZE, which moves the camera's unsigned bytes.
+operation on floats ({floats} in all networks together) and one QUANTIZE, which moves the camera's unsigned bytes.
 
 {table}
 
