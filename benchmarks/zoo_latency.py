@@ -1,12 +1,15 @@
 """Latency of the mobile networks beside real models of others, in one run on this host.
 
-    .venv/bin/python benchmarks/zoo_latency.py --peers ../shared/peers   # measures, then rewrites docs/results.md
+    .venv/bin/python benchmarks/zoo_latency.py --convert                 # every network to its two files
+    .venv/bin/python benchmarks/zoo_latency.py --peers ../shared/peers   # measures them, then rewrites docs/results.md
     .venv/bin/python benchmarks/zoo_latency.py --render                  # from the record of the last run
 
 Every network of the zoo that is small enough for a phone, at 512x512 with 21 classes, as a float32 and as an int8
 file; its weights are random, which costs the same time as trained ones. The peers are the files found in the
 folder given. All take turns, one inference each, at one thread and then at two. Multiply-adds per second stand
-beside those of the best single convolution of the same run and type: what this host can do at all.
+beside those of the best single convolution of the same run and type: what this host can do at all. Converting takes
+half an hour and measuring some minutes, which want a machine that does nothing else; the files wait in between, in a
+folder that is emptied by hand when the converter has changed.
 """
 
 import argparse
@@ -23,9 +26,9 @@ import numpy as np
 
 from mobile_seg.cli.terminal import Progress
 from mobile_seg.converters.tflite import convert_graph
-from mobile_seg.files import write_json, write_text
+from mobile_seg.files import write_bytes, write_json, write_text
 from mobile_seg.keras_file import installed_versions
-from mobile_seg.models.entry import SEMANTIC_HEADS
+from mobile_seg.models.entry import SEMANTIC_HEADS, Entry
 from mobile_seg.models.registry import ENTRIES, build
 from mobile_seg.models.stand_in import as_if_trained
 from mobile_seg.profiling.host import cpu_name
@@ -53,13 +56,18 @@ def main() -> int:
     """Measure unless only rendering is asked for, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", type=Path, help="the folder with the models of others")
+    parser.add_argument("--files", type=Path, default=ROOT / "runs" / "zoo_latency", help="where the files are kept")
+    parser.add_argument("--convert", action="store_true", help="only convert what is not there yet")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--warm-up", type=int, default=3)
     parser.add_argument("--render", action="store_true", help="render from the record")
     options = parser.parse_args()
     if not options.render:
         with Progress() as progress:
-            write_json(RECORD, measure(options, progress))
+            rows = zoo(options.files, progress)
+            if options.convert:
+                return 0
+            write_json(RECORD, measure([*rows, *peers(options.peers)], options, progress))
     results = ROOT / "docs" / "results.md"
     before, _, rest = results.read_text(encoding="utf-8").partition(START)
     _, _, after = rest.partition(END)
@@ -68,10 +76,10 @@ def main() -> int:
     return 0
 
 
-def measure(options: argparse.Namespace, report: Report) -> dict[str, Any]:
+def measure(files: list[tuple[dict[str, str], bytes]], options: argparse.Namespace, report: Report) -> dict[str, Any]:
     """A row per file, and the fastest convolution of each type."""
     rows, contents = [], []
-    for row, content in [*zoo(report), *peers(options.peers)]:
+    for row, content in files:
         facts = inspect_tflite(content)
         sizes = {"macs": facts.macs, "size_bytes": facts.size_bytes, "partitions": facts.partitions}
         rows.append({**row, **sizes, "float_operations": facts.float_ops, "ms": {}})
@@ -99,17 +107,29 @@ def measure(options: argparse.Namespace, report: Report) -> dict[str, Any]:
     }
 
 
-def zoo(report: Report) -> Iterator[tuple[dict[str, str], bytes]]:
-    """Each mobile network with the first head that gives a label map, as float32 and as int8."""
-    noise = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3)).astype(np.float32)
+def zoo(folder: Path, report: Report) -> list[tuple[dict[str, str], bytes]]:
+    """Each mobile network with the first head that gives a label map, as float32 and as int8, from or into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     mobile = [entry for entry in ENTRIES if entry.mobile]
+    found = []
     for number, entry in enumerate(mobile):
         report(number, len(mobile), f"exporting {entry.name}")
-        head = next(head for head in entry.heads if head in SEMANTIC_HEADS)
-        model = as_if_trained(build(entry.name, input_size=SIZE, classes=CLASSES, head=head), noise)
-        yield {"name": entry.name, "type": "float32", "input": "512x512"}, _float(model)
-        yield {"name": entry.name, "type": "int8", "input": "512x512"}, _int8(model, noise)
+        paths = {kind: folder / f"{entry.name}_{kind}.tflite" for kind in ("float32", "int8")}
+        if not all(path.is_file() for path in paths.values()):
+            for path, content in zip(paths.values(), converted(entry), strict=True):
+                write_bytes(path, content)
+        for kind, path in paths.items():
+            found.append(({"name": entry.name, "type": kind, "input": "512x512"}, path.read_bytes()))
     report(len(mobile), len(mobile), "exported")
+    return found
+
+
+def converted(entry: Entry) -> tuple[bytes, bytes]:
+    """A network's float32 and its int8 file."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3)).astype(np.float32)
+    head = next(head for head in entry.heads if head in SEMANTIC_HEADS)
+    model = as_if_trained(build(entry.name, input_size=SIZE, classes=CLASSES, head=head), noise)
+    return _float(model), _int8(model, noise)
 
 
 def peers(folder: Path | None) -> Iterator[tuple[dict[str, str], bytes]]:
