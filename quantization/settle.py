@@ -87,7 +87,8 @@ def sums_of(model: keras.Model) -> Iterator[Sum]:
         grids = [graph.layers[one.follows or one.name] for one in around if one is not None and one.bits == 8]
         if len(grids) == 3:
             output, first, second = grids
-            yield Sum((first, second), output)
+            alone = [graph.only_consumer(one.name) is not None for one in (first, second)]
+            yield Sum((first, second), output, (alone[0], alone[1]))
 
 
 def _settle_layer(graph: GraphView, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Grids on which no sum of two tensors falls half-way between two steps of its output.
 
 Runtimes add integers differently: XNNPACK and TFLite in fixed point, ONNX Runtime in floats on x86 and in fixed point
-on ARM, halves up or to even. All round the same true sum `(a·sₐ + b·s_b) / s`, and all are right to about 1/4000 of a
+on ARM, halves up or to even. All round the same true sum `(a·sₐ + b·s_b) / s`, and all are right to 1/4096 of a
 step. So they part only on sums that lie so near to the middle of two steps, and a deep network makes much of
 each (decision 0008). Here the steps are chosen so that there are no such sums (decision 0016).
 
@@ -16,52 +16,56 @@ from dataclasses import dataclass
 
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR, FakeQuant
 
-BITS = 7
-"""Of the mantissa of what is added: a range ends at most 1/64 sooner."""
+BITS, FEWEST = 7, 3
+"""Of the mantissa of what is added: a range ends at most 1/64 sooner. That of a branch which adds little to what it is
+added to, and is read by nothing else, may have fewer: it ends a quarter of the sum's step sooner."""
 
 OUTPUT_BITS = 8
 """At least so many for the sum, whose mantissa is odd."""
 
-LONGEST = 12
-"""A sum whose mantissa needs more bits, since one input's steps are that much finer, is left as it is."""
+LONGEST = 11
+"""A sum's mantissa has no more: XNNPACK's multipliers, of 21 bits, are off by less than 1/4096 of its step."""
 
 
 @dataclass(frozen=True)
 class Sum:
-    """The quantizers around a sum or difference of two tensors, those whose grid others follow."""
+    """The quantizers around a sum or difference of two tensors, those whose grid others follow.
+
+    `alone`: which inputs are read by the sum and nothing else.
+    """
 
     inputs: tuple[FakeQuant, FakeQuant]
     output: FakeQuant
+    alone: tuple[bool, bool] = (True, True)
 
     @property
     def has_no_tie(self) -> bool:
         """Whether no two integers of the inputs add up to the middle of two steps, for the reason above."""
-        powers = [_power(quantizer.step) for quantizer in self.inputs]
-        return _power(self.output.step) <= min(powers)
+        power, powers = _power(self.output.step), [_power(quantizer.step) for quantizer in self.inputs]
+        return power <= min(powers) and self.output.step < 2.0 ** (power + LONGEST)
 
 
 def part_from_ties(sums: Sequence[Sum]) -> None:
     """Shorten the steps around sums, given in the graph's order.
 
     Ranges end a little sooner, never later: where a range ends, its tensor may be clamped. Grids that a kernel
-    prescribes, and those of tensors that are always zero, stay as they are.
+    prescribes, and those of tensors that are always zero, stay as they are; of a sum beside whose steps those of
+    an input are very much finer, ties are left.
     """
     done: set[str] = set()
     for index, one in enumerate(sums):
-        for source in one.inputs:
+        for source, alone in zip(one.inputs, one.alone, strict=True):
             if source.name not in done and _is_free(source):
-                _set_step(source, _shortened(source.step, BITS))
+                bits = _bits(source.step, one.output.step) if alone else BITS
+                _set_step(source, _shortened(source.step, bits))
             done.add(source.name)
         output = one.output
         if output.name in done or any(later.output is output for later in sums[index + 1 :]):
             continue
         done.add(output.name)
         inputs = [source for other in sums if other.output is output for source in other.inputs]
-        power = min(
-            math.floor(math.log2(output.step)) - OUTPUT_BITS + 1, *(_power(quantizer.step) for quantizer in inputs)
-        )
-        if _is_free(output) and output.step < 2.0 ** (power + LONGEST):
-            _set_step(output, _odd(output.step, power))
+        if _is_free(output):
+            _set_step(output, _odd(output.step, min(_power(quantizer.step) for quantizer in inputs)))
 
 
 def _is_free(quantizer: FakeQuant) -> bool:
@@ -79,6 +83,12 @@ def _power(step: float) -> int:
     return (numerator & -numerator).bit_length() - denominator.bit_length()
 
 
+def _bits(step: float, output: float) -> int:
+    """How many bits an input's mantissa may have for the sum's to stay short."""
+    left = LONGEST - (math.floor(math.log2(output)) - math.floor(math.log2(step)))
+    return min(BITS, left) if left >= FEWEST else BITS
+
+
 def _shortened(step: float, bits: int) -> float:
     """The next step down whose mantissa has so many bits."""
     unit = 2.0 ** (math.floor(math.log2(step)) - bits + 1)
@@ -86,6 +96,10 @@ def _shortened(step: float, bits: int) -> float:
 
 
 def _odd(step: float, power: int) -> float:
-    """The next step down that is an odd number times `2^power`."""
-    count = math.floor(step / 2.0**power)
-    return (count - (count + 1) % 2) * 2.0**power
+    """The next step down that is an odd number times `2^power`, of as many bits as that number may have."""
+    first = math.floor(math.log2(step))
+    unit = 2.0 ** min(max(power, first - LONGEST + 1), first - OUTPUT_BITS + 1)
+    if math.frexp(step // unit)[0] == 0.5:
+        unit /= 2  # the odd number below has a bit less, and would be another one a second time
+    count = step // unit
+    return (count - (count + 1) % 2) * unit
