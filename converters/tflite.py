@@ -16,6 +16,7 @@ from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.deploy import deploy_graph
 from mobile_seg.converters.flat import operator_code, pack, unpack
 from mobile_seg.converters.integer import IntegerWriter
+from mobile_seg.converters.limits import demand_room
 from mobile_seg.converters.metadata import finish
 from mobile_seg.converters.options import INTEGER_PRECISIONS, IO_TYPES, PRECISIONS, ExportOptions
 from mobile_seg.converters.traced import Head, demand_tensorflow, output_head, traced
@@ -29,10 +30,6 @@ class ConvertedGraph:
 
     content: bytes
     conversions: tuple[Conversion, ...]
-
-
-LARGEST = 2**31 - 2**24
-"""Bytes of weights that fit a file: its offsets are signed and have 32 bits, and the graph needs some room."""
 
 
 def convert(model: keras.Model, *, options: ExportOptions, manifest: Manifest, integer_graph: bool) -> Converted:
@@ -93,12 +90,7 @@ def convert_graph(
     demand_tensorflow()
     choose("precision", precision, PRECISIONS)
     choose("io", io, IO_TYPES)
-    size = 4 * model.count_params()
-    if size > LARGEST:
-        raise UsageError(
-            f"{model.name} has {size / 4e6:.0f} million weights, {size / 1e9:.1f} GB as float32, through which every "
-            "precision is converted; a .tflite file ends at 2 GB: build a narrower or shallower network"
-        )
+    demand_room(model, weight_bytes=4, kind=".tflite", form="as float32, through which every precision is converted")
     integers = precision in INTEGER_PRECISIONS
     graph = deploy_graph(model, strip_rescaling=integers, wide=precision == "int16x8")
     content = _run_converter(traced(graph, head, byte_input=io == "uint8" and not integers), precision)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from mobile_seg.converters.limits import demand_sizes
 from mobile_seg.errors import UsageError
 from mobile_seg.manifest import AT_INPUT_SIZE
 
@@ -23,12 +24,9 @@ def traced(graph: keras.Model, head: Head | None = None, *, byte_input: bool = F
     """
     import tensorflow as tf
 
-    signature = []
-    for tensor in graph.inputs:
-        if None in tensor.shape[1:]:
-            raise UsageError(f"{graph.name} takes {tensor.shape}; a file has one size: build it with all sizes given")
-        kind = tf.uint8 if byte_input else tf.float32
-        signature.append(tf.TensorSpec((1, *tensor.shape[1:]), kind, tensor.name))
+    demand_sizes(graph)
+    kind = tf.uint8 if byte_input else tf.float32
+    signature = [tf.TensorSpec((1, *tensor.shape[1:]), kind, tensor.name) for tensor in graph.inputs]
 
     @tf.function(input_signature=signature)
     def computed(*inputs: Any) -> Any:
@@ -68,7 +66,10 @@ def _dilated_depthwise_as_one_operation() -> Iterator[None]:
     def traced(inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", *rest: Any, **named: Any) -> Any:
         rate = named.get("dilation_rate", rest[1] if len(rest) > 1 else 1)
         rates = (rate, rate) if isinstance(rate, int) else tuple(rate)
-        if max(rates) == 1:
+        strided = max((strides, strides) if isinstance(strides, int) else strides) > 1
+        first = (named.get("data_format") or (rest[0] if rest else None)) == "channels_first"
+        # This operation has no strides beside rates, and no channels first: what it cannot say stays as it is.
+        if max(rates) == 1 or strided or first:
             return usual(inputs, kernel, strides, padding, *rest, **named)
         return tf.raw_ops.DepthwiseConv2dNative(
             input=inputs, filter=kernel, strides=[1, 1, 1, 1], padding=padding.upper(), dilations=[1, *rates, 1]

@@ -63,7 +63,7 @@ def staging(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty folder inside `folder`, from which `publish` takes what is finished; it vanishes afterwards.
 
     Raises:
-        DiskError: if `folder` cannot be written.
+        DiskError: if `folder` cannot be written; also of what is written in between, named by where it was to lie.
     """
     target = Path(folder)
     try:
@@ -73,6 +73,8 @@ def staging(folder: str | os.PathLike[str]) -> Iterator[Path]:
         raise _disk_error(target, error) from error
     try:
         yield stage
+    except DiskError as error:
+        raise DiskError(str(error).replace(str(stage), str(target))) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -93,9 +95,10 @@ def publish(staged: Path, target: Path) -> Path:
 
 
 def size_of(path: str | os.PathLike[str]) -> int:
-    """The bytes of a file, or of all files of a package."""
+    """The bytes of a file, or of all files of a package; what a link there points to is not its own."""
     place = Path(path)
-    return sum(file.stat().st_size for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file())
+    files = [place] if place.is_file() else [file for file in place.rglob("*") if not file.is_symlink()]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _umask() -> int:

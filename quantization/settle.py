@@ -1,15 +1,17 @@
 """The last step of quantization: put what is still continuous on the grid that the integer kernels use."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from mobile_seg.graph import GraphView, view
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
-from mobile_seg.quantization.arithmetic import QuantConcatenate, snapped_range
+from mobile_seg.quantization.arithmetic import QuantAdd, QuantConcatenate, snapped_range
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_fused_activation, is_pass_through
+from mobile_seg.quantization.sums import Sum, part_from_ties
 
 
 def settle(model: keras.Model) -> int:
@@ -29,6 +31,8 @@ def settle(model: keras.Model) -> int:
     for name in graph.order:
         if _widen_output(graph, name):
             sync_ranges(model)
+    part_from_ties(list(sums_of(model)))
+    sync_ranges(model)
     return sum(_settle_layer(graph, name) for name in graph.order)
 
 
@@ -71,6 +75,20 @@ def quantizer_of(graph: GraphView, name: str) -> FakeQuant | None:
         name = graph.only_input(name)
     layer = graph.layers[name]
     return layer if isinstance(layer, FakeQuant) else None
+
+
+def sums_of(model: keras.Model) -> Iterator[Sum]:
+    """The sums and differences that are computed in 8 bits, in the graph's order."""
+    graph = view(model)
+    for name in graph.order:
+        if not isinstance(graph.layers[name], QuantAdd):
+            continue
+        around = [quantizer_behind(graph, name), *(quantizer_of(graph, source) for source in graph.inputs[name])]
+        grids = [graph.layers[one.follows or one.name] for one in around if one is not None and one.bits == 8]
+        if len(grids) == 3:
+            output, first, second = grids
+            alone = [graph.only_consumer(one.name) is not None for one in (first, second)]
+            yield Sum((first, second), output, (alone[0], alone[1]))
 
 
 def _settle_layer(graph: GraphView, name: str) -> bool:

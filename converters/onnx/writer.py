@@ -10,6 +10,7 @@ import numpy as np
 from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.onnx.ends import Ends, finished, given, input_rescaling
+from mobile_seg.converters.limits import demand_room, demand_sizes
 from mobile_seg.converters.onnx.graph import IR_VERSION, OPSET, Builder, Grid, onnx_package
 from mobile_seg.converters.onnx.layers import value_of
 from mobile_seg.converters.onnx.linear import mergers
@@ -20,9 +21,6 @@ from mobile_seg.errors import ArtifactError, UsageError, choose
 from mobile_seg.graph import nodes, plain, view
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.manifest import LAYOUTS, MEMBER, OUTPUT_KINDS, InputSpec, Manifest, OutputSpec
-
-LARGEST = 2**31 - 2**24
-"""Bytes of weights that fit a file: protobuf counts with 31 bits, and the nodes need some room."""
 
 IO_TYPES = ("uint8", "float")
 
@@ -99,7 +97,8 @@ def _written(
 ) -> _Written:
     onnx = onnx_package()
     model = plain(model)
-    _check_size(model, ends.integers)
+    demand_sizes(model)
+    demand_room(model, weight_bytes=1 if ends.integers else 4, kind=".onnx")
     graph = view(model)
     taken = list(inputs or (tensor._keras_history.operation.name for tensor in model.inputs))
     handed = list(outputs or _apart(graph.outputs, taken))
@@ -142,18 +141,6 @@ def _checked(made: Any) -> Any:
     """The model, once ONNX' own checker has found its nodes and shapes in order."""
     onnx_package().checker.check_model(made, full_check=True)
     return made
-
-
-def _check_size(model: keras.Model, integers: bool) -> None:
-    for tensor in model.inputs:
-        if None in tensor.shape[1:]:
-            raise UsageError(f"{model.name} takes {tensor.shape}; a file has one size: build it with all sizes given")
-    size = (1 if integers else 4) * model.count_params()
-    if size > LARGEST:
-        raise UsageError(
-            f"{model.name} has {model.count_params() / 1e6:.0f} million weights, {size / 1e9:.1f} GB once written; "
-            "an .onnx file ends at 2 GB: build a narrower or shallower network"
-        )
 
 
 def _check_precision(model: keras.Model, precision: str, integer_graph: bool) -> None:

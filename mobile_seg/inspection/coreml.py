@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mobile_seg.files import size_of
 from mobile_seg.inspection.records import Inspection, Layer, Quantization, Tensor, damaged, most_frequent
 from mobile_seg.inspection.weights import Constant, Weights, stored_as
 from mobile_seg.manifest import MEMBER, Manifest
@@ -39,7 +40,7 @@ def inspect_coreml(path: Path) -> Inspection:
     return Inspection(
         path=str(path),
         format="Core ML package" if found else f"Core ML package ({kind}, not an ML Program)",
-        size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink()),
+        size_bytes=size_of(path),
         runtime=f"Core ML of {needs} or later (specification version {model.specificationVersion})",
         inputs=tuple(_shown(feature) for feature in description.input),
         outputs=tuple(_shown(feature) for feature in description.output),

@@ -13,8 +13,8 @@ from keras import layers
 from unit.converters.onnx_runs import operators
 from unit.quantization import nets
 
+from mobile_seg.converters import limits
 from mobile_seg.converters.converted import Converted
-from mobile_seg.converters.onnx import writer as converter
 from mobile_seg.converters.onnx.writer import convert_onnx, onnx_model
 from mobile_seg.converters.options import ExportOptions
 from mobile_seg.errors import ArtifactError, MissingExtraError, UnsupportedLayerError, UsageError
@@ -205,7 +205,7 @@ def test_full_size_outputs_ask_for_logits_of_that_size(models: dict[str, keras.M
 
 def test_models_that_fit_no_file_are_refused(models: dict[str, keras.Model], monkeypatch: pytest.MonkeyPatch) -> None:
     model = models["float32"]
-    monkeypatch.setattr(converter, "LARGEST", 4 * model.count_params() - 1)
+    monkeypatch.setattr(limits, "LARGEST", 4 * model.count_params() - 1)
     with pytest.raises(UsageError, match=r"small has .* million weights.*ends at 2 GB"):
         onnx_model(model)
     image = keras.Input((None, None, 3))

@@ -19,7 +19,7 @@ from keras import layers
 from unit.quantization import nets
 
 from mobile_seg.artifact import with_members
-from mobile_seg.converters import tflite
+from mobile_seg.converters import limits
 from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.options import IO_TYPES, ExportOptions
 from mobile_seg.converters.tflite import convert, convert_graph
@@ -242,6 +242,6 @@ def test_members_are_added_to_an_archive_that_is_there() -> None:
 
 
 def test_a_model_larger_than_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, float_model: keras.Model) -> None:
-    monkeypatch.setattr(tflite, "LARGEST", 100)
+    monkeypatch.setattr(limits, "LARGEST", 100)
     with pytest.raises(UsageError, match=r"small has 0 million weights, .* a \.tflite file ends at 2 GB"):
         convert_graph(float_model, precision="float32", io="float")
