@@ -5,11 +5,12 @@
     .venv/bin/python benchmarks/export_paths.py --render   # docs/export_paths.md from the record of the last run
 
 The folder is a run's: its float model goes through the usual ways, its quantized one through ours. The files are kept
-in its folder `export_paths`; what is there is not converted again. All files take turns, one run each, first the model alone, then from an RGB frame to a class map of the frame's size, as an app does:
-around the usual files it casts, dequantizes and takes the largest class itself, around ours the file does. "Coarse"
-takes the class at the logits' own size, "smooth" after enlarging the logits to the input's size; ours has a file for
-each. With --tfmot (extra `tfmot`), TF-MOT's quantization-aware training for a few steps too: its graph is what counts
-here, not its weights. Measuring wants a machine that does nothing else.
+in its folder `export_paths`; what is there is not converted again. All files take turns, one run each, first the model
+alone, then from an RGB frame to a class map of the frame's size, as an app does: around the usual files it casts,
+dequantizes and takes the largest class itself, around ours the file does. "Coarse" takes the class at the logits' own
+size, "smooth" after enlarging the logits to the input's size; ours has a file for each. With --tfmot (extra `tfmot`),
+TF-MOT's quantization-aware training for a few steps too: its graph is what counts here, not its weights. Measuring
+wants a machine that does nothing else.
 """
 
 import argparse
