@@ -7,8 +7,9 @@ first, from memory last.
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,45 +45,64 @@ LONGEST, SHORTEST, STREAMED = 512, 4, 1 << 26
 """Additions in a chain at most and at least, and the bytes that it should move in all."""
 
 
-def measure(*, threads: int, runs: int) -> dict[str, Any]:
-    """Run all models in turns; rates in multiply-adds and bytes per nanosecond, each by the fastest of its runs.
+@dataclass(frozen=True)
+class PeakModel:
+    """A model that shows one limit: `kind` is an arithmetic or `bandwidth`, `work` the multiply-adds or bytes of a run.
 
-    The fastest, not the median: a limit is what can be reached, and whatever disturbs a run only slows it.
+    `which` names a convolution, and is the bytes that one addition moves.
+    """
+
+    kind: str
+    which: str | int
+    work: int
+    content: bytes
+
+
+def measure(*, threads: int, runs: int) -> dict[str, Any]:
+    """Run all models in turns on this machine; see `rates`.
 
     Raises:
         ProfileError: if the runtime refuses one.
     """
-    jobs = list(_jobs())
+    jobs = list(models())
     times: list[list[float]] = [[] for _ in jobs]
     with tempfile.TemporaryDirectory(prefix="mobile-seg-peaks-") as folder, ExitStack() as stack:
-        models = []
-        for number, (_, _, content) in enumerate(jobs):
+        compiled = []
+        for number, job in enumerate(jobs):
             path = Path(folder) / f"{number}.tflite"
-            path.write_bytes(content)
-            models.append(stack.enter_context(CompiledModel(str(path), threads=threads)))
+            path.write_bytes(job.content)
+            compiled.append(stack.enter_context(CompiledModel(str(path), threads=threads)))
         for number in range(runs + 1):
-            for model, taken in zip(models, times, strict=True):
+            for model, taken in zip(compiled, times, strict=True):
                 started = time.perf_counter_ns()
                 model.run()
                 if number:  # the first run is the warm-up
                     taken.append(time.perf_counter_ns() - started)
-    rates = [work / min(taken) for (_, work, _), taken in zip(jobs, times, strict=True)]
+    return {**rates(jobs, [min(taken) for taken in times]), "runtime": f"{litert.PACKAGE} {litert.version()}"}
+
+
+def rates(jobs: Sequence[PeakModel], nanoseconds: Sequence[float]) -> dict[str, Any]:
+    """Return multiply-adds and bytes per nanosecond, by the fastest run of each model.
+
+    The fastest, not the median: a limit is what can be reached, and whatever disturbs a run only slows it.
+    """
     found: dict[str, list[list[Any]]] = {name: [] for name in (*ARITHMETICS, "bandwidth")}
-    for (key, _, _), rate in zip(jobs, rates, strict=True):
-        found[key[0]].append([key[1], rate])
-    return {**found, "runtime": f"{litert.PACKAGE} {litert.version()}"}
+    for job, taken in zip(jobs, nanoseconds, strict=True):
+        found[job.kind].append([job.which, job.work / taken])
+    return found
 
 
-def _jobs() -> Iterator[tuple[tuple[str, Any], int, bytes]]:
-    """((what, its size), the work of one run, the model)."""
+def models() -> Iterator[PeakModel]:
+    """All models, a limit each."""
     for arithmetic in ARITHMETICS:
         for kernel, side, channels, made in CONVOLUTIONS:
             macs = (side * kernel) ** 2 * channels * made
             name = f"{kernel}x{kernel}, {side}x{side}x{channels}" + (f" to {made}" if made != channels else "")
-            yield (arithmetic, name), macs, convolution(kernel, side, channels, made=made, arithmetic=arithmetic)
+            content = convolution(kernel, side, channels, made=made, arithmetic=arithmetic)
+            yield PeakModel(arithmetic, name, macs, content)
     for size in STREAMS:
         length = min(max(STREAMED // size, SHORTEST), LONGEST)
-        yield ("bandwidth", size), size * length, additions(size // 8, length)
+        yield PeakModel("bandwidth", size, size * length, additions(size // 8, length))
 
 
 def convolution(kernel: int, side: int, channels: int, *, made: int | None = None, arithmetic: str) -> bytes:
