@@ -4,10 +4,10 @@
     .venv/bin/python benchmarks/delegates.py --render   # from the record of the last run
 
 Each network under its first head, as a float32 and as an int8 file, at a small input: what a delegate takes depends
-on operations and on how levels divide, not on size; weights are random. Other people's files are checked too, where
-they lie in the folder that MOBILE_SEG_PEERS names. Judges that are not installed are recorded as such: XNNPACK comes
-with LiteRT, Vela with the extra `vela`, and the GPU accelerator needs a GPU, a software one included. An interrupted
-run goes on where it stopped; --anew starts over.
+on operations and on how levels divide, not on size; weights are random. The smallest networks come first, and other
+people's files last, where they lie in the folder that MOBILE_SEG_PEERS names. Judges that are not installed are
+recorded as such: XNNPACK comes with LiteRT, Vela with the extra `vela`, and the GPU accelerator needs a GPU, a software
+one included. An interrupted run goes on where it stopped; --anew starts over.
 """
 
 import argparse
@@ -25,8 +25,10 @@ from mobile_seg.converters.tflite import convert_graph
 from mobile_seg.errors import MobileSegError
 from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
+from mobile_seg.models import counts
 from mobile_seg.models.entry import Entry
 from mobile_seg.models.registry import ENTRIES, build
+from mobile_seg.models.stand_in import as_if_trained
 from mobile_seg.profiling.delegates import judges
 from mobile_seg.profiling.delegates.check import check_graph
 from mobile_seg.profiling.delegates.partition import split
@@ -45,6 +47,8 @@ def main() -> int:
     """Convert and check unless only rendering is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--anew", action="store_true", help="forget what is recorded")
+    parser.add_argument("--only", nargs="+", default=(), metavar="NETWORK", help="these networks, whatever is recorded")
+    parser.add_argument("--millions", type=float, default=float("inf"), help="no networks of more parameters")
     parser.add_argument("--render", action="store_true", help="render from the record")
     parser.add_argument("--files", type=Path, help="take NETWORK.float32.tflite and NETWORK.int8.tflite from a folder")
     options = parser.parse_args()
@@ -52,21 +56,24 @@ def main() -> int:
     if RECORD.is_file() and not options.anew:
         record = json.loads(RECORD.read_text(encoding="utf-8"))
     if not options.render:
-        measure(record, options.files)
+        measure(record, options)
     write_text(ROOT / "docs" / "delegate_coverage.md", page(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 
-def measure(record: dict[str, Any], files: Path | None) -> None:
+def measure(record: dict[str, Any], options: argparse.Namespace) -> None:
     """Check every file that the record has not, and write the record after each."""
-    peers = sorted(PEERS.rglob("*.tflite"))
-    jobs = [(entry.name, entry) for entry in ENTRIES] + [(path.stem, path) for path in peers]
+    peers = () if options.only else sorted(PEERS.rglob("*.tflite"))
+    sizes = {one.entry.name: one.params / 1e6 for one in counts.recorded()}
+    ours = [one for one in sorted(ENTRIES, key=lambda one: sizes[one.name]) if sizes[one.name] <= options.millions]
+    jobs = [(one.name, one) for one in ours if not options.only or one.name in options.only]
+    jobs += [(path.stem, path) for path in peers]
     with Progress() as progress, tempfile.TemporaryDirectory() as folder:
         for number, (name, source) in enumerate(jobs):
             progress(number, len(jobs), name)
-            if name in record["files"]:
+            if name in record["files"] and not options.only:
                 continue
-            paths = {"as it is": source} if isinstance(source, Path) else made(source, files, Path(folder))
+            paths = {"as it is": source} if isinstance(source, Path) else made(source, options.files, Path(folder))
             if not paths:
                 continue
             record["files"][name] = {
@@ -83,12 +90,8 @@ def made(entry: Entry, files: Path | None, folder: Path) -> dict[str, Path]:
     if files is not None:
         paths = {precision: files / f"{entry.name}.{precision}.tflite" for precision in ("float32", "int8")}
         return paths if all(path.is_file() for path in paths.values()) else {}
-    model = build(entry.name, input_size=SIZE, classes=CLASSES)
-    for variable in model.trainable_variables:
-        if variable.path.endswith("kernel") and not np.any(variable):
-            # What starts at zero does not stay there, and a range of nothing is refused by every kernel.
-            variable.assign(np.random.default_rng(0).normal(0.0, 0.02, variable.shape))
     noise = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3)).astype(np.float32)
+    model = as_if_trained(build(entry.name, input_size=SIZE, classes=CLASSES), noise)
     contents = {
         "float32": convert_graph(model, precision="float32", io="float").content,
         "int8": to_tflite(quantize(model, [noise]), io="uint8"),

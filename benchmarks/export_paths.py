@@ -1,18 +1,22 @@
 """One trained network through the usual ways to a .tflite file and through ours, side by side.
 
-    .venv/bin/python benchmarks/export_paths.py runs/camvid_s49_minus --data benchmarks/camvid.yaml
+    .venv/bin/python benchmarks/export_paths.py runs/camvid_s49_minus --convert   # the files alone, on a busy machine
+    .venv/bin/python benchmarks/export_paths.py runs/camvid_s49_minus   # measures them; converts what is missing
     .venv/bin/python benchmarks/export_paths.py --render   # docs/export_paths.md from the record of the last run
 
-The folder is a run's: its float model goes through the usual ways, its quantized one through ours. All files take
-turns, one run each, first the model alone, then from an RGB frame to a class map of the frame's size, as an app does:
-around the usual files it casts, dequantizes and takes the largest class itself, around ours the file does. "Coarse"
-takes the class at the logits' own size, "smooth" after enlarging the logits to the input's size; ours has a file for
-each. With --tfmot (extra `tfmot`), TF-MOT's quantization-aware training for a few steps too: its graph is what counts
-here, not its weights. Wants a machine that does nothing else.
+The folder is a run's: its float model goes through the usual ways, its quantized one through ours. The files are kept
+in its folder `export_paths`; what is there is not converted again. All files take turns, one run each, first the model
+alone, then from an RGB frame to a class map of the frame's size, as an app does: around the usual files it casts,
+dequantizes and takes the largest class itself, around ours the file does. "Coarse" takes the class at the logits' own
+size, "smooth" after enlarging the logits to the input's size; ours has a file for each. With --tfmot (extra `tfmot`),
+TF-MOT's quantization-aware training for a few steps too: its graph is what counts here, not its weights. Measuring
+wants a machine that does nothing else.
 """
 
 import argparse
+import functools
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -33,7 +37,7 @@ from mobile_seg.data.calibration import calibration_batches
 from mobile_seg.data.description import Dataset, load_dataset, spread
 from mobile_seg.data.readers import read_pair
 from mobile_seg.data.stream import TrainStream
-from mobile_seg.files import write_json, write_text
+from mobile_seg.files import write_bytes, write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.profiling.host import cpu_name
 from mobile_seg.profiling.static import inspect_tflite
@@ -46,7 +50,7 @@ from mobile_seg.verify.tflite_runner import load_interpreter
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "export_paths.json"
 THREADS, FRAMES = (1, 2), 8
-OURS = {"logits": "ours, logits", "labels-nearest": "ours, labels (coarse)", "labels": "ours, labels (smooth)"}
+FLOAT, LOGITS, COARSE, SMOOTH = "ours, float32", "ours, logits", "ours, labels (coarse)", "ours, labels (smooth)"
 FORMS = ("coarse", "smooth")
 
 
@@ -58,23 +62,42 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--tfmot", action="store_true", help="TF-MOT too; needs the extra tfmot")
+    parser.add_argument("--convert", action="store_true", help="convert only")
     parser.add_argument("--render", action="store_true", help="render from the record")
     options = parser.parse_args()
+    if options.run is None and not options.render:
+        parser.error("RUN is missing: the folder that `mobile-seg run` or `train` and `quantize` wrote")
     if not options.render:
         with Progress() as progress:
-            write_json(RECORD, measure(options, progress))
+            contents = dict(converted(options, progress))
+            if options.convert:
+                return 0
+            write_json(RECORD, measure(contents, options, progress))
     write_text(ROOT / "docs" / "export_paths.md", page(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 
-def measure(options: argparse.Namespace, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+def converted(options: argparse.Namespace, progress: Callable[[int, int, str], None]) -> Iterator[tuple[str, bytes]]:
+    """Every file by its name, from the run's folder or converted now."""
+    ways = WAYS if options.tfmot else {name: way for name, way in WAYS.items() if name != TFMOT}
+    for number, (name, way) in enumerate(ways.items()):
+        progress(number, len(ways), name)
+        path = options.run / "export_paths" / f"{re.sub('[^a-z0-9]+', '_', name.lower()).strip('_')}.tflite"
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            write_bytes(path, way(options))
+            keras.backend.clear_session()
+        yield name, path.read_bytes()
+    progress(len(ways), len(ways), "converted")
+
+
+def measure(
+    contents: dict[str, bytes], options: argparse.Namespace, progress: Callable[[int, int, str], None]
+) -> dict[str, Any]:
     """A row per file."""
-    dataset = load_dataset(options.data)
-    network = load_keras(options.run / "model_float.keras")
+    dataset, network = loaded(options)
     size = tuple(network.input_shape[1:3])
-    chosen = spread(dataset.val, FRAMES)
-    frames = [read_pair(pair, dataset)[0] for pair in chosen]
-    contents = dict(usual(network, dataset, options)) | dict(ours(options))
+    frames = [read_pair(pair, dataset)[0] for pair in spread(dataset.val, FRAMES)]
     rows: dict[str, dict[str, Any]] = {}
     reference = [network(cv2.resize(frame, size[::-1])[None].astype(np.float32))[0].numpy() for frame in frames]
     for name, content in contents.items():
@@ -125,56 +148,70 @@ def timed(into: list[float], call: Callable[[], object], kept: bool) -> None:
         into.append(1e3 * (time.perf_counter() - started))
 
 
-def usual(network: keras.Model, dataset: Dataset, options: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
-    """The network by the ways that TensorFlow's and Keras' documentation shows."""
-    shown = list(calibration_batches(dataset, size=tuple(network.input_shape[1:3])))
+def loaded(options: argparse.Namespace) -> tuple[Dataset, keras.Model]:
+    """The dataset and the run's float model."""
+    return load_dataset(options.data), load_keras(options.run / "model_float.keras")
+
+
+def litert(options: argparse.Namespace) -> bytes:
+    """Keras' own export."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.tflite")
+        loaded(options)[1].export(file, format="litert", verbose=False)
+        return file.read_bytes()
+
+
+def saved_model(options: argparse.Namespace, *, integers: bool = False) -> bytes:
+    """A SavedModel through TFLiteConverter, as TensorFlow's documentation shows, quantized after training or not."""
+    dataset, network = loaded(options)
 
     def images() -> Iterator[list[np.ndarray]]:
-        yield from ([image[None].astype(np.float32)] for batch in shown for image in batch)
+        batches = calibration_batches(dataset, size=tuple(network.input_shape[1:3]))
+        yield from ([image[None].astype(np.float32)] for batch in batches for image in batch)
 
-    integers = {
-        "optimizations": [tf.lite.Optimize.DEFAULT],
-        "representative_dataset": images,
-        "inference_input_type": tf.uint8,
-        "inference_output_type": tf.int8,
-    }
     with tempfile.TemporaryDirectory() as folder:
-        file, saved = Path(folder, "model.tflite"), str(Path(folder, "saved"))
-        network.export(file, format="litert", verbose=False)
-        yield "keras export(format='litert')", file.read_bytes()
-        network.export(saved, verbose=False)
-        for name, settings in (("SavedModel", {}), ("SavedModel, PTQ", integers)):
-            converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-            vars(converter).update({key: value for key, value in settings.items() if hasattr(converter, key)})
-            if settings:
-                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            yield name, converter.convert()
-    if options.tfmot:
-        recipe, size = Recipe(steps=4, batch=8, learning_rate=1e-4), tuple(network.input_shape[1:3])
-        with TrainStream(dataset, size=size, batch=recipe.batch, seed=0) as batches:
-            training = tfmot.Training(recipe, batches, SegmentationLoss(), UNDECAYED)
-            made = tfmot.run_tfmot(network, method="qat", images=shown, training=training, integer_io=True)
-        yield "TF-MOT", made.content
+        network.export(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if integers:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = images
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
+        return converter.convert()
 
 
-def ours(options: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
-    """The run's quantized model as logits and as labels, its float one as logits."""
+def with_tfmot(options: argparse.Namespace) -> bytes:
+    """TF-MOT's quantization-aware training, a few steps of it."""
+    dataset, network = loaded(options)
+    recipe, size = Recipe(steps=4, batch=8, learning_rate=1e-4), tuple(network.input_shape[1:3])
+    shown = list(calibration_batches(dataset, size=size))
+    with TrainStream(dataset, size=size, batch=recipe.batch, seed=0) as batches:
+        training = tfmot.Training(recipe, batches, SegmentationLoss(), UNDECAYED)
+        return tfmot.run_tfmot(network, method="qat", images=shown, training=training, integer_io=True).content
+
+
+def ours(options: argparse.Namespace, *, precision: str = "int8", output: str = "logits") -> bytes:
+    """The run's quantized model, or its float one."""
+    model, io = ("model_qat.keras", "uint8") if precision == "int8" else ("model_float.keras", "float")
     with tempfile.TemporaryDirectory() as folder:
-        for model, precision, outputs in (
-            ("model_float.keras", "float32", {"logits": "ours, float32"}),
-            ("model_qat.keras", "int8", OURS),
-        ):
-            for output, name in outputs.items():
-                made = api.export(
-                    options.run / model,
-                    data=options.data,
-                    folder=folder,
-                    precision=precision,
-                    output=output,
-                    io="uint8" if precision == "int8" else "float",
-                    force=True,
-                )
-                yield name, made.path.read_bytes()
+        made = api.export(
+            options.run / model, data=options.data, folder=folder, precision=precision, output=output, io=io
+        )
+        return made.path.read_bytes()
+
+
+TFMOT = "TF-MOT"
+WAYS: dict[str, Callable[[argparse.Namespace], bytes]] = {
+    "keras export(format='litert')": litert,
+    "SavedModel": saved_model,
+    "SavedModel, PTQ": functools.partial(saved_model, integers=True),
+    TFMOT: with_tfmot,
+    FLOAT: functools.partial(ours, precision="float32"),
+    LOGITS: ours,
+    COARSE: functools.partial(ours, output="labels-nearest"),
+    SMOOTH: functools.partial(ours, output="labels"),
+}
+"""Ways from a run to a file."""
 
 
 @dataclass
@@ -274,9 +311,9 @@ def comparisons(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     others = {name: row for name, row in rows.items() if not name.startswith("ours")}
     for threads in map(str, THREADS):
         best = min(row["ms"][threads] for row in others.values())
-        mine = min(rows["ours, float32"]["ms"][threads], rows[OURS["logits"]]["ms"][threads])
+        mine = min(rows[FLOAT]["ms"][threads], rows[LOGITS]["ms"][threads])
         yield f"Inference, {threads} thread(s): {mine / best:.2f}x the best of the usual files."
-        for form, name in (("coarse", OURS["labels-nearest"]), ("smooth", OURS["labels"])):
+        for form, name in (("coarse", COARSE), ("smooth", SMOOTH)):
             best = min(row["frame_ms"][form][threads] for row in others.values())
             mine = rows[name]["frame_ms"][form][threads]
             yield f"Frame to class map, {form}, {threads} thread(s): {mine / best:.2f}x the best of the usual files."

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from mobile_seg.cli.terminal import Progress
@@ -71,6 +72,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def converted(size: Sequence[int]) -> bytes:
     """The int8 file of the network."""
+    keras.utils.set_random_seed(0)
     model = build(NETWORK, input_size=(size[0], size[1]), classes=CLASSES)
     noise = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.float32)
     return to_tflite(quantize(model, [noise]))
@@ -108,7 +110,9 @@ profiler on, inference takes {profile.profiled_ms or 0.0:.2f} ms. {profile.runs}
 
 The limit of an operation is the longer of two times: its multiply-adds at the rate of the best single convolution of
 its type, and its bytes (every tensor moved once) at the bandwidth for as many bytes. Measured before and after, through
-the same runtime and with as many threads.
+the same runtime and with as many threads. Depthwise convolutions are held against the best dense one too, though no
+depthwise kernel can use a number as often; and no limit counts what it takes to bring a sum back to 8 bits, which is
+most of the time where few channels go into many (the `expand` layers at high resolution).
 
 G multiply-adds per second: {computed}. GB per second: {moved}.
 

@@ -19,6 +19,7 @@ from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.limits import demand_room
 from mobile_seg.converters.metadata import finish
 from mobile_seg.converters.options import INTEGER_PRECISIONS, IO_TYPES, PRECISIONS, ExportOptions
+from mobile_seg.converters.reorder import enlarge_last
 from mobile_seg.converters.traced import Head, demand_tensorflow, output_head, traced
 from mobile_seg.errors import ArtifactError, UsageError, choose
 from mobile_seg.manifest import InputSpec, Manifest, OutputSpec
@@ -95,9 +96,12 @@ def convert_graph(
     graph = deploy_graph(model, strip_rescaling=integers, wide=precision == "int16x8")
     content = _run_converter(traced(graph, head, byte_input=io == "uint8" and not integers), precision)
     if not (integers or precision == "w8"):
-        return ConvertedGraph(content, ())
+        floats = unpack(content)
+        return ConvertedGraph(pack(floats) if enlarge_last(floats) else content, ())
     writer = IntegerWriter(unpack(content))
-    return ConvertedGraph(pack(writer.write(io=io)), writer.conversions)
+    made = writer.write(io=io)
+    enlarge_last(made)
+    return ConvertedGraph(pack(made), writer.conversions)
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def _limits(roofline: "Roofline") -> list[str]:
     computed = ", ".join(f"{kind} {rate:.1f} G multiply-adds/s ({which})" for kind, which, rate in peaks.gmacs)
     moved = ", ".join(f"{rate:.0f} GB/s at {_bytes(size)}" for size, rate in peaks.bandwidth)
     return [
-        f"limits of this machine, measured just now: {computed}",
+        f"limits of {peaks.cpu}, measured just now: {computed}",
         f"  {moved}",
         f"at these, the operations would take {roofline.limit_ms:.2f} ms; inference reaches {roofline.share:.0%}",
     ]

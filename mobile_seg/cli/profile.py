@@ -15,6 +15,8 @@ from mobile_seg.measurements import PROFILE_IMAGES
 
 if TYPE_CHECKING:
     from mobile_seg.profiling.measurement import DeviceState, Measurement
+    from mobile_seg.profiling.operations.records import OperationProfile
+    from mobile_seg.profiling.operations.roofline import Roofline
     from mobile_seg.profiling.session import Failure
 
 DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(api.profile).parameters.items()}
@@ -32,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--operations",
         action="store_true",
-        help="where the time goes on this machine, by operation, and how far each is from the machine's limit",
+        help="where the time goes, by operation, and how far each is from the machine's limit; on a phone with "
+        "--runner benchmark_model, which tells no limits, or c",
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
@@ -153,28 +156,64 @@ def _refuse(failures: "tuple[Failure, ...]", *, measured: bool) -> int:
 
 
 def _operations(args: argparse.Namespace) -> int:
-    """Each operation's time on this machine, beside what the machine could do."""
+    """Each operation's time, beside what the device could do."""
     from mobile_seg.cli import operations
+
+    if args.data or args.images:
+        raise UsageError("--operations takes no images; leave --data and --images out")
+    elsewhere = (args.device or profile_options.DEVICES) != profile_options.DEVICES or args.preset
+    elsewhere = elsewhere or (args.runner or profile_options.RUNNER_HERE) != profile_options.RUNNER_HERE
+    taken, found = _watched(args) if elsewhere else _watched_here(args)
+    if args.json:
+        say_json((found or taken).to_dict())
+    else:
+        say(*operations.lines(taken, found))
+    return 0
+
+
+def _watched_here(args: argparse.Namespace) -> "tuple[OperationProfile, Roofline]":
+    """By LiteRT's own profiler, through its C interface."""
     from mobile_seg.profiling.operations.peaks import measure_peaks
     from mobile_seg.profiling.operations.profile import profile_operations
     from mobile_seg.profiling.operations.roofline import roofline
 
-    _refuse_others(args, what="--operations runs LiteRT on this machine")
+    _refuse_others(args, what="--operations with --runner litert runs XNNPACK on this machine")
     threads, *more = args.threads or (1,)
-    if more or args.data or args.images:
-        raise UsageError("--operations takes one number of threads and no images; leave the others out")
+    if more:
+        raise UsageError("--operations takes one number of threads; leave the others out")
     with Progress() as progress:
         progress(0, 2, "measuring this machine's limits")
         peaks = measure_peaks(threads=threads)
         progress(1, 2, "profiling each operation")
         taken = profile_operations(args.artifact, threads=threads, warmup=args.warmup, runs=args.runs)
         progress(2, 2, "profiled")
-    found = roofline(taken, peaks)
-    if args.json:
-        say_json(found.to_dict())
-    else:
-        say(*operations.lines(taken, found))
-    return 0
+    return taken, roofline(taken, peaks)
+
+
+def _watched(args: argparse.Namespace) -> "tuple[OperationProfile, Roofline | None]":
+    """By another runner, on one device."""
+    from mobile_seg.profiling.watching import watch_operations
+
+    left_out = profile_options.given(args, but=profile_options.OF_ONE_PROCESS)
+    left_out += [option for option, on in (("--history", args.history), ("--no-history", args.no_history)) if on]
+    if left_out:
+        raise UsageError(f"--operations watches one process and keeps nothing; leave out {left_out[0]}")
+    args.threads = args.threads or (None if args.preset else (1,))
+    choice = profile_options.chosen(args)
+    jobs = choice.plan.jobs()
+    if len(jobs) > 1 or len(choice.devices) > 1:
+        raise UsageError(
+            "--operations takes one device, one delegate and one number of threads; name them with --device "
+            "adb:SERIAL, --delegate and --threads"
+        )
+    with Progress() as progress:
+        return watch_operations(
+            Path(args.artifact),
+            device=choice.devices[0],
+            runner=choice.runner,
+            job=jobs[0],
+            tell=lambda doing: progress(0, 1, doing),
+        )
 
 
 def _refuse_others(args: argparse.Namespace, *, what: str) -> None:

@@ -19,6 +19,9 @@ WARMUP, ROUNDS, TOLERANCE, SECONDS = 5, 10, 2.0, 300
 
 TOOLS = ("benchmark_model", "c_runner", "litert_library")
 
+OF_ONE_PROCESS = ("device", "runner", "delegate", "preset", "mask", "threads", "runs", "warmup", "timeout", *TOOLS)
+"""What is asked of a single process, and where it runs."""
+
 DEVICES, DELEGATES = ("host",), ("xnnpack",)
 RUNNER_HERE, RUNNER_ELSEWHERE = "litert", "benchmark_model"
 

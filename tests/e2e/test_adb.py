@@ -104,6 +104,23 @@ def test_a_model_is_measured_and_nothing_is_left(phone: Phones, model: Path, too
     assert not (phone.root / "data/local/tmp/pwned").exists()
 
 
+def test_operations_are_timed_on_the_phone(phone: Phones, model: Path, tools: Tools) -> None:
+    words = ("--device", "adb", *tools.words, "--operations", "--runs", "3", "--warmup", "1", "--json")
+    done = profile(phone, model, *words)
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout)
+    assert value["device"] == f"Stand-in Phone One ({phone.serials[0]})"
+    assert (value["runs"], value["threads"]) == (3, 1)
+    convolutions = [one for one in value["operations"] if one["operation"] == "CONV_2D"]
+    assert convolutions
+    assert all(one["delegated"] and one["cost"]["macs"] > 0 and one["limit_ms"] > 0 for one in convolutions)
+    assert value["peaks"]["cpu"] == value["device"]
+    assert phone.left() == []
+    shown = profile(phone, model, *words[:-1])
+    assert f"limits of Stand-in Phone One ({phone.serials[0]})" in shown.stdout
+    assert "XNNPACK's kernels, 1 thread, 3 runs, Stand-in Phone One" in shown.stdout
+
+
 @pytest.fixture
 def doomed(tmp_path: Path) -> Iterator[Phones]:
     """A phone for one test alone, which will unplug it."""

@@ -173,12 +173,14 @@ class AdbWorkspace:
         self._names: dict[str, Path] = {}
 
     def put(self, local: Path, *, executable: bool = False) -> str:
-        """Push a file."""
+        """Push a file, once."""
         name = local.name
-        while self._names.setdefault(name, local.resolve()) != local.resolve():  # two models may share a name
+        while name in self._names and self._names[name] != local.resolve():  # two models may share a name
             name = f"_{name}"
         path = f"{self.folder}/{name}"
-        self.device.push(local, path, mode=0o755 if executable else 0o644)
+        if name not in self._names:
+            self.device.push(local, path, mode=0o755 if executable else 0o644)
+            self._names[name] = local.resolve()
         return path
 
     def get(self, path: str) -> bytes:

@@ -2,7 +2,10 @@
 
 import bisect
 import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mobile_seg.errors import ProfileError, UsageError
@@ -77,10 +80,31 @@ def measure_peaks(*, threads: int = 1, runs: int = 15) -> Peaks:
         raise UsageError(f"threads={threads}, runs={runs}; give 1 or more")
     version()
     answer = ask({"task": "peaks", "threads": threads, "runs": runs}, what="measuring the machine's peaks")
+    return _peaks(answer, cpu=cpu_name(), runtime=answer["runtime"], threads=threads)
+
+
+def measure_peaks_by(time: Callable[[Path], Sequence[float]], *, cpu: str, runtime: str, threads: int) -> Peaks:
+    """Measure a device through whatever runs models on it.
+
+    `time` runs a `.tflite` file several times, with as many threads, and returns the milliseconds of each run.
+    """
+    from mobile_seg.profiling.operations.peak_models import models, rates
+
+    taken, jobs = [], list(models())
+    with tempfile.TemporaryDirectory(prefix="mobile-seg-peaks-") as folder:
+        for number, job in enumerate(jobs):
+            path = Path(folder, f"peak_{number}.tflite")
+            path.write_bytes(job.content)
+            taken.append(1e6 * min(time(path)))
+    return _peaks(rates(jobs, taken), cpu=cpu, runtime=runtime, threads=threads)
+
+
+def _peaks(answer: dict[str, Any], *, cpu: str, runtime: str, threads: int) -> Peaks:
+    """Of each type the best convolution, and every bandwidth."""
     best = {kind: max(answer[kind], key=lambda found: found[1]) for kind in ("int8", "float32")}
     return Peaks(
-        cpu=cpu_name(),
-        runtime=answer["runtime"],
+        cpu=cpu,
+        runtime=runtime,
         threads=threads,
         gmacs=tuple((kind, which, rate) for kind, (which, rate) in best.items()),
         bandwidth=tuple((int(size), rate) for size, rate in answer["bandwidth"]),

@@ -82,9 +82,10 @@ class Group:
 class OperationProfile:
     """Where the time of one inference goes, in the order of the graph.
 
-    `mode` is `delegate` (XNNPACK's kernels) or `builtin` (those of the runtime itself). `unprofiled_ms` is the median
-    of whole inferences with the profiler off, `profiled_ms` with it on; None where it was not told. The operations'
-    medians need not add up to either: medians do not, and what lies between kernels is in none of them.
+    `mode` is `delegate` (XNNPACK's kernels), `builtin` (those of the runtime itself), or another delegate's name.
+    `unprofiled_ms` is the median of whole inferences with the profiler off, `profiled_ms` with it on; None where it
+    was not told. The operations' medians need not add up to either: medians do not, and what lies between kernels is
+    in none of them.
     """
 
     path: str

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mobile_seg.errors import ProfileError
 from mobile_seg.profiling.devices.base import Device, Workspace
 from mobile_seg.profiling.measurement import DelegateUse
+from mobile_seg.profiling.operations.records import OperationProfile
 
 DELEGATES = ("xnnpack", "gpu", "nnapi", "hexagon", "edgetpu", "none")
 """Delegates by the names used here; "none" is the runtime's own CPU kernels."""
@@ -60,6 +61,38 @@ class Runner(Protocol):
             UsageError: if this runner does not work on this device.
             DeviceLostError, ProfileError: as their names say.
         """
+
+
+@runtime_checkable
+class Watching(Runner, Protocol):
+    """A runner that also tells how long each operation takes.
+
+    `runtime` is what its profiles say they ran in; `tells_runs` whether it tells the time of each single run.
+    """
+
+    runtime: str
+    tells_runs: bool
+
+    def watch(self, device: Device, workspace: Workspace, model: Path) -> Callable[[Job], OperationProfile]:
+        """Bring what is needed, and return the function that profiles one process; as `Runner.prepare` does.
+
+        The function raises ProfileError, too, if the delegate took nothing, or nothing is told of the operations.
+        """
+
+
+def mode_of(delegate: str) -> str:
+    """What a profile calls the kernels that run when this delegate is asked for; see `OperationProfile`."""
+    return {"none": "builtin", "xnnpack": "delegate"}.get(delegate, delegate)
+
+
+def refuse_fallback(use: DelegateUse) -> None:
+    """Times of the CPU must not pass for those of a delegate.
+
+    Raises:
+        ProfileError: if the delegate took nothing.
+    """
+    if use.fell_back:
+        raise ProfileError(f"{use.asked} {use.verdict}, so these are no operations of its: {use.said or 'no reason'}")
 
 
 def failed(what: str, code: int, words: str) -> ProfileError:

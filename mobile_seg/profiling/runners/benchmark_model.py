@@ -1,12 +1,15 @@
 """The official `benchmark_model`, which users bring: path given, or found where known tools keep it."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mobile_seg.errors import ProfileError
 from mobile_seg.profiling.devices.base import Device, Workspace
-from mobile_seg.profiling.runners.base import Job, RunResult, check_binary, failed
+from mobile_seg.profiling.operations.benchmark_tool import parse_op_profile
+from mobile_seg.profiling.operations.records import OperationProfile
+from mobile_seg.profiling.runners.base import Job, RunResult, check_binary, failed, mode_of, refuse_fallback
 from mobile_seg.profiling.runners.benchmark_log import parse_log
 
 FLAGS = {
@@ -18,6 +21,8 @@ FLAGS = {
     "none": ("--use_xnnpack=false",),
 }
 """Delegate → the tool's flags (tflite/tools/delegates). Asking by flag makes the log say what became of it."""
+
+WATCHING = ("--enable_op_profiling=true",)
 
 FOLDERS = ("mobile-seg", "litert-cli/binaries")
 """Below ~/.cache, where `<folder>/<abi>/benchmark_model` is looked for; the second is Google's litert-cli's."""
@@ -35,6 +40,7 @@ class BenchmarkModelRunner:
 
     name = "benchmark_model"
     delegates: tuple[str, ...] = tuple(FLAGS)
+    runtime, tells_runs = "benchmark_model", False
 
     def __init__(self, *, path: Path | None = None, cache: Path | None = None) -> None:
         """Take the binary's path, or None to look for it in `cache` (default: ~/.cache) and on this machine's PATH."""
@@ -42,22 +48,10 @@ class BenchmarkModelRunner:
 
     def prepare(self, device: Device, workspace: Workspace, model: Path) -> Callable[[Job], RunResult]:
         """See `Runner.prepare`; shared libraries beside the binary (GPU accelerators) are brought too."""
-        facts = device.facts()
-        local = check_binary(self._find(facts.abi, facts.kind), abi=facts.abi, option="--benchmark-model")
-        binary = workspace.put(local, executable=True)
-        libraries = sorted(local.parent.glob("*.so"))
-        for library in libraries:
-            workspace.put(library)
-        environment = {"LD_LIBRARY_PATH": str(Path(binary).parent)} if libraries else {}
-        graph = workspace.put(model)
+        once = self._ready(device, workspace, model)
 
-        def once(job: Job) -> RunResult:
-            words = [binary, f"--graph={graph}", *_flags(job)]
-            done = workspace.run(words, seconds=job.seconds, environment=environment, mask=job.mask)
-            said = f"{done.out}\n{done.err}"
-            if done.code != 0:
-                raise failed("benchmark_model", done.code, _trouble(said, asked=job.delegate))
-            log = parse_log(said, asked=job.delegate)
+        def timed(job: Job) -> RunResult:
+            log = parse_log(once(job, ()), asked=job.delegate)
             if log.runs < job.runs:
                 raise ProfileError(
                     f"benchmark_model made {log.runs} of {job.runs} runs within {job.seconds / 2:.0f} s; give it more "
@@ -73,6 +67,39 @@ class BenchmarkModelRunner:
                 sample="process median" if told else "process mean",
                 p95_ms=log.p95_ms,
             )
+
+        return timed
+
+    def watch(self, device: Device, workspace: Workspace, model: Path) -> Callable[[Job], OperationProfile]:
+        """See `Watching.watch`; the tool tells averages of runs that its profiler slows."""
+        label, once = device.facts().label, self._ready(device, workspace, model)
+
+        def watched(job: Job) -> OperationProfile:
+            said = once(job, WATCHING)
+            refuse_fallback(parse_log(said, asked=job.delegate).delegate)
+            found = parse_op_profile(said, model=model, device=label, threads=job.threads)
+            return dataclasses.replace(found, mode=mode_of(job.delegate))
+
+        return watched
+
+    def _ready(self, device: Device, workspace: Workspace, model: Path) -> Callable[[Job, tuple[str, ...]], str]:
+        """Bring the files; the function runs the tool, with some more flags, and returns what it said."""
+        facts = device.facts()
+        local = check_binary(self._find(facts.abi, facts.kind), abi=facts.abi, option="--benchmark-model")
+        binary = workspace.put(local, executable=True)
+        libraries = sorted(local.parent.glob("*.so"))
+        for library in libraries:
+            workspace.put(library)
+        environment = {"LD_LIBRARY_PATH": str(Path(binary).parent)} if libraries else {}
+        graph = workspace.put(model)
+
+        def once(job: Job, more: tuple[str, ...]) -> str:
+            words = [binary, f"--graph={graph}", *_flags(job), *more]
+            done = workspace.run(words, seconds=job.seconds, environment=environment, mask=job.mask)
+            said = f"{done.out}\n{done.err}"
+            if done.code != 0:
+                raise failed("benchmark_model", done.code, _trouble(said, asked=job.delegate))
+            return said
 
         return once
 

@@ -1,14 +1,18 @@
 """Our small program over the LiteRT C API, for Linux boards: source and build line come with the package."""
 
 import importlib.util
+import json
 import os
 import shlex
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
 from mobile_seg.errors import ProfileError, UsageError
 from mobile_seg.profiling.devices.base import Device, Workspace
-from mobile_seg.profiling.runners.base import Job, RunResult, check_binary, failed
+from mobile_seg.profiling.operations.records import OperationProfile
+from mobile_seg.profiling.operations.runner_events import read_events
+from mobile_seg.profiling.runners.base import Job, RunResult, check_binary, failed, mode_of, refuse_fallback
 from mobile_seg.profiling.runners.result import parse_result
 
 SOURCE = Path(__file__).parent / "c" / "litert_bench.c"
@@ -42,6 +46,7 @@ class CRunner:
 
     name = "c"
     delegates: tuple[str, ...] = ("xnnpack", "gpu", "none")
+    runtime, tells_runs = f"LiteRT through {SOURCE.stem}", True
 
     def __init__(self, *, program: Path | None = None, library: Path | None = None, flags: int = 0) -> None:
         """Take the program and the library for the device's instruction set, and flags for XNNPACK.
@@ -52,13 +57,38 @@ class CRunner:
 
     def prepare(self, device: Device, workspace: Workspace, model: Path) -> Callable[[Job], RunResult]:
         """See `Runner.prepare`."""
+        once = self._ready(device, workspace, model)
+        return lambda job: parse_result(once(job, 1), asked=job.delegate, runs=job.runs, who=SOURCE.stem)
+
+    def watch(self, device: Device, workspace: Workspace, model: Path) -> Callable[[Job], OperationProfile]:
+        """See `Watching.watch`; as many runs are watched as are timed before."""
+        label, once = device.facts().label, self._ready(device, workspace, model)
+
+        def watched(job: Job) -> OperationProfile:
+            content = once(job, job.runs)
+            timed = parse_result(content, asked=job.delegate, runs=job.runs, who=SOURCE.stem)
+            refuse_fallback(timed.delegate)
+            return read_events(
+                json.loads(content),
+                model=model,
+                device=label,
+                runtime=self.runtime,
+                mode=mode_of(job.delegate),
+                threads=job.threads,
+                unprofiled_ms=statistics.median(timed.samples_ms),
+            )
+
+        return watched
+
+    def _ready(self, device: Device, workspace: Workspace, model: Path) -> Callable[[Job, int], bytes]:
+        """Bring the files; the function runs the program, which watches so many further runs, and gets its result."""
         facts = device.facts()
         local = check_binary(self._built(facts.abi), abi=facts.abi, option="--c-runner")
         opened = check_binary(self._found(facts.abi, facts.kind), abi=facts.abi, option="--litert-library")
         program, library = workspace.put(local, executable=True), workspace.put(opened)
         path, output = workspace.put(model), f"{workspace.folder}/result.json"
 
-        def once(job: Job) -> RunResult:
+        def once(job: Job, watched: int) -> bytes:
             given = {
                 "--library": library,
                 "--model": path,
@@ -67,13 +97,14 @@ class CRunner:
                 "--threads": job.threads,
                 "--warmup": job.warmup,
                 "--runs": job.runs,
+                "--profile": watched,
                 "--xnnpack-flags": self._flags,
             }
             words = [program, *(str(word) for pair in given.items() for word in pair)]
             done = workspace.run(words, seconds=job.seconds, mask=job.mask)
             if done.code != 0:
                 raise failed(f"{SOURCE.stem} with {job.delegate}", done.code, done.last_words)
-            return parse_result(workspace.get(output), asked=job.delegate, runs=job.runs, who=SOURCE.stem)
+            return workspace.get(output)
 
         return once
 

@@ -72,8 +72,9 @@ def test_the_models_compute_what_they_say() -> None:
     interpreter.set_tensor(given["index"], numbers)
     interpreter.invoke()
     np.testing.assert_array_equal(interpreter.get_tensor(taken["index"]), 8 * numbers)
-    for arithmetic, dtype in (("int8", np.int8), ("float32", np.float32)):
-        interpreter = load_interpreter(peak_models.convolution(1, 4, 8, arithmetic=arithmetic), name=arithmetic)
+    for arithmetic, dtype, made in (("int8", np.int8, 8), ("float32", np.float32, 8), ("int8", np.int8, 3)):
+        content = peak_models.convolution(1, 4, 8, made=made, arithmetic=arithmetic)
+        interpreter = load_interpreter(content, name=arithmetic)
         given, taken = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
         assert given["dtype"] is dtype
         pixels = np.random.default_rng(1).integers(-100, 100, (1, 4, 4, 8))
@@ -81,7 +82,7 @@ def test_the_models_compute_what_they_say() -> None:
         interpreter.set_tensor(given["index"], pixels.astype(np.int8) if dtype is np.int8 else real)
         interpreter.invoke()
         output = interpreter.get_tensor(taken["index"]).astype(np.float64)
-        weights = interpreter.get_tensor(1).astype(np.float64).reshape(8, 8)
+        weights = interpreter.get_tensor(1).astype(np.float64).reshape(made, 8)
         if dtype is np.int8:
             # One step of the output's grid for its rounding, as the kernel rounds once more inside.
             expected = np.maximum(real @ (weights / (64 * np.sqrt(8))).T, 0) * 32
