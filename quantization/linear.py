@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mobile_seg.quantization.arithmetic import requantized, snapped
+from mobile_seg.quantization.arithmetic import BY_STEPS, requantized, snapped
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR
 
 LEVELS = 127.0
@@ -46,6 +46,7 @@ class QuantLinear:
 
     channel_axes: tuple[int, ...]
     activation: Any
+    computes = BY_STEPS
 
     def set_quantization(
         self, *, weights: str, batch_norm: bool, epsilon: float, momentum: float, batch_statistics: bool, baked: bool
@@ -96,7 +97,7 @@ class QuantLinear:
         if training and self.batch_norm and self.batch_statistics:
             return self.activation(self._normalized_by_batch(x))
         kernel, bias = self.folded()
-        if self.has_steps and self.enabled and not training:
+        if self.has_steps and self.enabled and not training and self.computes != "floats":
             return self.activation(self._in_integers(x, kernel, bias))
         y = self.linear(x, self._on_grid(kernel))
         return self.activation(y if bias is None else y + bias)
@@ -111,6 +112,8 @@ class QuantLinear:
 
         Unsettled, only the weights are integers and nothing is rounded behind them.
         """
+        if self.computes == "integers":
+            return self._settled(x, kernel, bias)
         settled = self.output_step > 0.0
         step = self._per_channel(self.weight_step)
         step = ops.where(step > 0.0, step, self._step(kernel))
@@ -122,6 +125,15 @@ class QuantLinear:
             bias = bias / product
             total = total + ops.where(settled, ops.round(bias), bias)
         return ops.where(settled, requantized(total, product / out, out), total * product)
+
+    def _settled(self: Any, x: Any, kernel: Any, bias: Any) -> Any:
+        """The same where it is known to be settled."""
+        step = self._per_channel(self.weight_step)
+        total = self.linear(ops.round(x / self.input_step), ops.round(kernel / step))
+        product = self.input_step * ops.reshape(step, (-1,))
+        if bias is not None:
+            total = total + ops.round(bias / product)
+        return requantized(total, product / self.output_step, self.output_step)
 
     def folded(self: Any) -> tuple[Any, Any]:
         """Return (kernel, bias) with the normalization folded in, not rounded; bias is None if there is none."""
@@ -155,6 +167,7 @@ class QuantLinear:
 
         With an output step, compute as the kernel does from now on. Returns whether a bias was rounded.
         """
+        self.computes = BY_STEPS
         self.weight_step.assign(steps := self.weight_steps(input_step if output_step else None))
         self.input_step.assign(input_step or 0.0)
         self.output_step.assign(output_step or 0.0)
@@ -170,6 +183,7 @@ class QuantLinear:
 
     def unsettle(self: Any) -> None:
         """Compute in floats again, on weights as they stand."""
+        self.computes = BY_STEPS
         if self.has_steps:
             self.output_step.assign(0.0)
             self.weight_step.assign(ops.zeros(self.weight_step.shape))
