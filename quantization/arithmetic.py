@@ -5,7 +5,7 @@ computes what its file computes says little about it. What is written here follo
 code: fp32 requantization of products, fixed-point sums.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,6 +24,14 @@ in whatever order anyone computes one from the other."""
 BY_STEPS = "by steps"
 """How a layer that can be settled infers: by its steps as they are when it runs; without looking, in `floats` or in
 `integers`, which spares computing both and choosing."""
+
+
+class Integers(NamedTuple):
+    """What a settled layer computes with: kernel and bias in steps, and what its sums are requantized by, float32."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    factor: np.ndarray
 
 
 def snapped(step: Any) -> np.ndarray:

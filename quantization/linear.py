@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mobile_seg.quantization.arithmetic import BY_STEPS, requantized, snapped
+from mobile_seg.quantization.arithmetic import BY_STEPS, Integers, requantized, snapped
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR
 
 LEVELS = 127.0
@@ -44,6 +44,7 @@ class QuantLinear:
     the converter finds the grid in the graph.
     """
 
+    integers: Integers
     channel_axes: tuple[int, ...]
     activation: Any
     computes = BY_STEPS
@@ -96,6 +97,9 @@ class QuantLinear:
             self.unsettle()
         if training and self.batch_norm and self.batch_statistics:
             return self.activation(self._normalized_by_batch(x))
+        if self.computes == "integers" and not training:
+            total = self.linear(ops.round(x / self.input_step), ops.convert_to_tensor(self.integers.kernel))
+            return self.activation(requantized(total + self.integers.bias, self.integers.factor, self.output_step))
         kernel, bias = self.folded()
         if self.has_steps and self.enabled and not training and self.computes != "floats":
             return self.activation(self._in_integers(x, kernel, bias))
@@ -112,8 +116,6 @@ class QuantLinear:
 
         Unsettled, only the weights are integers and nothing is rounded behind them.
         """
-        if self.computes == "integers":
-            return self._settled(x, kernel, bias)
         settled = self.output_step > 0.0
         step = self._per_channel(self.weight_step)
         step = ops.where(step > 0.0, step, self._step(kernel))
@@ -126,14 +128,19 @@ class QuantLinear:
             total = total + ops.where(settled, ops.round(bias), bias)
         return ops.where(settled, requantized(total, product / out, out), total * product)
 
-    def _settled(self: Any, x: Any, kernel: Any, bias: Any) -> Any:
-        """The same where it is known to be settled."""
-        step = self._per_channel(self.weight_step)
-        total = self.linear(ops.round(x / self.input_step), ops.round(kernel / step))
-        product = self.input_step * ops.reshape(step, (-1,))
-        if bias is not None:
-            total = total + ops.round(bias / product)
-        return requantized(total, product / self.output_step, self.output_step)
+    def hold_integers(self: Any) -> None:
+        """Compute from now on with constants, of integers where it is settled, until it is trained or settled again."""
+        if not (self.has_steps and float(self.output_step) > 0.0):
+            return
+        kernel, bias = (None if one is None else ops.convert_to_numpy(one) for one in self.folded())
+        step = ops.convert_to_numpy(self._per_channel(self.weight_step))
+        product = np.float32(self.input_step) * step.reshape(-1)
+        self.integers = Integers(
+            np.round(kernel / step),
+            np.float32(0) if bias is None else np.round(bias / product),
+            product / np.float32(self.output_step),
+        )
+        self.computes = "integers"
 
     def folded(self: Any) -> tuple[Any, Any]:
         """Return (kernel, bias) with the normalization folded in, not rounded; bias is None if there is none."""
