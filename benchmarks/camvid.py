@@ -55,7 +55,7 @@ def page(results: Results) -> str:
     return f"""# Results
 
 Every number on this page was written by `benchmarks/camvid.py` from the run's `results.json` and from the records
-in `docs/records`, the last section by `benchmarks/zoo_latency.py`.
+in `docs/records`, those behind by the scripts that they name.
 
 ## Mobile SpineNet-S49- on CamVid (11 classes), trained from random weights
 
@@ -106,7 +106,7 @@ gains no time from int8; what it gains is the smaller file and a graph that inte
 def _kept_section() -> str:
     """What `benchmarks/zoo_latency.py` wrote into the page, as it stands there."""
     _, start, rest = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition(ZOO_START)
-    return f"{start}{rest.partition(ZOO_END)[0]}{ZOO_END}" if start else f"{ZOO_START}\n{ZOO_END}"
+    return f"{start}{rest.rstrip()}" if start else f"{ZOO_START}\n{ZOO_END}"
 
 
 def _data_wait() -> str:

@@ -42,6 +42,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=str(ROOT / "benchmarks" / "camvid.yaml"))
     parser.add_argument("--only", type=lambda text: text.split(","), help="networks, separated by commas")
+    parser.add_argument(
+        "--outputs", type=lambda text: text.split(","), default=OUTPUT_KINDS, help="output forms, separated by commas"
+    )
     parser.add_argument("--anew", action="store_true", help="forget what is recorded of these networks")
     parser.add_argument("--render", action="store_true", help="render from the record")
     options = parser.parse_args()
@@ -52,36 +55,37 @@ def main() -> int:
         dataset = load_dataset(options.data)
         chosen = [entry for entry in ENTRIES if entry.mobile and (not options.only or entry.name in options.only)]
         for entry in chosen:
-            if options.anew or entry.name not in record["networks"]:
-                record["networks"][entry.name] = measured(entry, dataset, options.data)
+            found = {} if options.anew else record["networks"].get(entry.name, {})
+            known = {row["output"] for row in found.get("rows", ())}
+            if missing := [kind for kind in OUTPUT_KINDS if kind in options.outputs and kind not in known]:
+                new = measured(entry, dataset, options.data, missing)
+                record["networks"][entry.name] = new | {"rows": [*found.get("rows", ()), *new["rows"]]}
                 versions = installed_versions("coremltools", "onnx", "onnxruntime")
                 write_json(RECORD, record | {"images": IMAGES, "versions": versions})
     write_text(ROOT / "docs" / "exports.md", page(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 
-def measured(entry: Entry, dataset: Dataset, data: str) -> dict[str, Any]:
-    """Every artifact of a network."""
-    rows: list[dict[str, Any]] = []
+def measured(entry: Entry, dataset: Dataset, data: str, outputs: list[str]) -> dict[str, Any]:
+    """Every artifact of a network in some output forms. All at once: they share quantizing and the references."""
     with tempfile.TemporaryDirectory() as folder, Progress() as progress:
         model = TRAINED.get(entry.name)
         trained = model is not None and model.is_file()
         path = model if model is not None and trained else _random(entry, dataset, Path(folder))
-        for output in OUTPUT_KINDS:
-            exports = export_all(
-                path,
-                data=data,
-                folder=folder,
-                to=TARGETS,
-                precision=PRECISIONS,
-                output=(output,),
-                images=IMAGES,
-                force=True,
-                progress=progress,
-            )
-            rows += [_row(file) for file in exports.files]
-            size = [exports.files[0].manifest.input.height, exports.files[0].manifest.input.width]
-    return {"trained": trained, "input": size, "rows": rows}
+        exports = export_all(
+            path,
+            data=data,
+            folder=folder,
+            to=TARGETS,
+            precision=PRECISIONS,
+            output=outputs,
+            images=IMAGES,
+            force=True,
+            progress=progress,
+        )
+        rows = [_row(file) for file in exports.files]
+    given = exports.files[0].manifest.input
+    return {"trained": trained, "input": [given.height, given.width], "rows": rows}
 
 
 def _random(entry: Entry, dataset: Dataset, folder: Path) -> Path:
@@ -122,7 +126,7 @@ Written by `benchmarks/exports.py`; the record is `docs/records/exports.json`. P
 images with the same class as in the Keras model: the float one, or for int8, int16x8 and w8 the quantized one, which
 was quantized after training. Beside it the PSNR of the logits (`=`: every one equal) and the artifact's size. TFLite
 runs in LiteRT, ONNX in ONNX Runtime, Core ML in our evaluator of the saved package. A dash: no runtime has that
-combination, `mobile-seg export` says why. Networks with random weights amplify every rounding: what int8 does to them
+combination, `mobile-seg export` says why; `not run`: not measured yet. Networks with random weights amplify every rounding: what int8 does to them
 says nothing of trained ones.
 
 {"".join(parts)}
@@ -133,19 +137,26 @@ says nothing of trained ones.
 def _network(name: str, found: dict[str, Any]) -> str:
     height, width = found["input"]
     rows = {(row["target"], row["precision"], row["output"]): row for row in found["rows"]}
+    run = {output for _, _, output in rows}
     lines = ["| target | precision | " + " | ".join(f"`{kind}`" for kind in OUTPUT_KINDS) + " | PSNR | MB |"]
     lines.append("|---" * (len(OUTPUT_KINDS) + 4) + "|")
     for target in TARGETS:
         for precision in PRECISIONS:
             cells = [rows.get((target, precision, kind)) for kind in OUTPUT_KINDS]
             first = cells[0]
-            if first is None:
+            if first is None:  # no runtime has it in any form
                 continue
-            shares = ["–" if cell is None else f"{100 * cell['argmax']:.2f}%" for cell in cells]
+            shares = [_share(cell, kind in run) for cell, kind in zip(cells, OUTPUT_KINDS, strict=True)]
             psnr = "=" if first["psnr_db"] is None else f"{first['psnr_db']:.1f} dB"
             lines.append("| " + " | ".join((target, precision, *shares, psnr, f"{first['bytes'] / 1e6:.2f}")) + " |")
     weights = "trained on CamVid" if found["trained"] else "random weights"
     return f"## {name}, {height}x{width}, {weights}\n\n" + "\n".join(lines) + "\n\n"
+
+
+def _share(cell: dict[str, Any] | None, run: bool) -> str:
+    if cell is None:
+        return "–" if run else "not run"
+    return f"{100 * cell['argmax']:.2f}%"
 
 
 if __name__ == "__main__":

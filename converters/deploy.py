@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from mobile_seg.errors import UnsupportedLayerError
-from mobile_seg.graph import call, copy_layer, copy_weights, plain, rebuild, view
+from mobile_seg.graph import Emit, call, copy_layer, copy_weights, plain, rebuild, view
 from mobile_seg.layers import Resize, SpaceToDepth
 
 _ONLY_IN_TRAINING = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianNoise)
@@ -22,13 +22,24 @@ class BlocksToChannels(SpaceToDepth):
         return tf.nn.space_to_depth(x, self.block_size)
 
 
-def deploy_graph(model: keras.Model, *, strip_rescaling: bool, wide: bool = False) -> keras.Model:
+def copied(layer: Any, *inputs: Any) -> Any:
+    """The layer again, in float32 whatever precision it was trained in."""
+    copy = copy_layer(layer, dtype="float32")
+    output = call(copy, *inputs)
+    copy_weights(layer, copy)
+    return output
+
+
+def deploy_graph(
+    model: keras.Model, *, strip_rescaling: bool, wide: bool = False, written: Emit = copied
+) -> keras.Model:
     """Return an inference copy of `model`: training-only layers gone, upsampling as resize operations.
 
     With `strip_rescaling` a leading Rescaling is left out: the input is then the normalized image, whose
     integer form is the camera's bytes. The copy computes in float32 whatever precision it was trained in.
 
-    `wide` activations have 16 bits, for which there is no SPACE_TO_DEPTH.
+    `wide` activations have 16 bits, for which there is no SPACE_TO_DEPTH. `written` makes the layers that no runtime
+    asks to be another.
 
     Raises:
         UnsupportedLayerError: for an upsampling that runtimes have no resize operation for.
@@ -47,10 +58,7 @@ def deploy_graph(model: keras.Model, *, strip_rescaling: bool, wide: bool = Fals
             return _resize(layer)(*inputs)
         if type(layer) is SpaceToDepth and not wide:
             return BlocksToChannels.from_config(layer.get_config())(*inputs)
-        copy = copy_layer(layer, dtype="float32")
-        output = call(copy, *inputs)
-        copy_weights(layer, copy)
-        return output
+        return written(layer, *inputs)
 
     return rebuild(model, emit)
 

@@ -246,6 +246,7 @@ def _write(path: Path, converted: "Converted") -> Path:
 
 def _verify(made: list[_Artifact], source: Source, images: int | None, progress: Progress | None) -> None:
     """Compare each artifact with its Keras model, whose inference those of one form share."""
+    from mobile_seg.quantization.settle import infer_in_integers
     from mobile_seg.verify.compare import compare_all
     from mobile_seg.verify.keras_runner import KerasRunner
 
@@ -254,7 +255,9 @@ def _verify(made: list[_Artifact], source: Source, images: int | None, progress:
         groups.setdefault((artifact.scheme, artifact.full), []).append(artifact)
     for (scheme, full), members in groups.items():
         started = time.perf_counter()
-        reference = KerasRunner(source.model(scheme, full), manifest=source.described(full))
+        model = source.model(scheme, full)
+        infer_in_integers(model)  # it is not trained any more
+        reference = KerasRunner(model, manifest=source.described(full))
         found = compare_all(
             reference,
             [artifact.runner for artifact in members],

@@ -5,7 +5,7 @@ computes what its file computes says little about it. What is written here follo
 code: fp32 requantization of products, fixed-point sums.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,6 +19,19 @@ SHARE_BITS = 11
 MANTISSA = 16
 """Bits kept of a step. Times an 8-bit integer it still fits float32's 24: ranges, steps and grids are then exact,
 in whatever order anyone computes one from the other."""
+
+
+BY_STEPS = "by steps"
+"""How a layer that can be settled infers: by its steps as they are when it runs; without looking, in `floats` or in
+`integers`, which spares computing both and choosing."""
+
+
+class Integers(NamedTuple):
+    """What a settled layer computes with: kernel and bias in steps, and what its sums are requantized by, float32."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    factor: np.ndarray
 
 
 def snapped(step: Any) -> np.ndarray:
@@ -43,6 +56,8 @@ def requantized(total: Any, scale: Any, step: Any) -> Any:
 class _Settled:
     """What the elementwise layers share: the steps of inputs and output, zero until `settle` sets them."""
 
+    computes = BY_STEPS
+
     def build(self: Any, input_shape: Any) -> None:
         """Create the steps `[inputs + 1]`."""
         super().build(input_shape)  # type: ignore[misc]
@@ -51,8 +66,12 @@ class _Settled:
 
     def call(self: Any, inputs: Any, training: bool | None = None) -> Any:
         """The float function while training or unsettled; then what the kernel computes."""
-        y = super().call(inputs)  # type: ignore[misc]
         steps = ops.convert_to_tensor(self.steps)
+        if self.computes == "integers" and not training:
+            return self.in_integers(inputs, steps)
+        y = super().call(inputs)  # type: ignore[misc]
+        if self.computes == "floats" and not training:
+            return y
         if training:
             self.unsettle()
             return y
@@ -61,6 +80,7 @@ class _Settled:
 
     def unsettle(self: Any) -> None:
         """Compute in floats again."""
+        self.computes = BY_STEPS
         self.steps.assign(ops.zeros(self.steps.shape))
 
     def save_own_variables(self: Any, store: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from mobile_seg.errors import UsageError, choose
+from mobile_seg.quantization.arithmetic import BY_STEPS
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.observers import DECAY, Average, LeastError, MinMax, Observer, Percentile
 from mobile_seg.quantization.settle import sync_ranges, unsettle
@@ -67,9 +68,12 @@ def calibrate(
 
 def _show(model: keras.Model, batches: Iterable[np.ndarray], observers: dict[FakeQuant, Any]) -> int:
     """Let the observers see each batch on its way through the model; return the number of images."""
+    choosing = [layer for layer in model.layers if hasattr(layer, "computes")]
     followers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.follows]
     count = 0
     unsettle(model)
+    for layer in choosing:
+        layer.computes = "floats"
     try:
         for quantizer, observer in observers.items():
             quantizer.observer = observer
@@ -79,6 +83,8 @@ def _show(model: keras.Model, batches: Iterable[np.ndarray], observers: dict[Fak
             model(ops.convert_to_tensor(batch, dtype="float32"), training=False)
             count += len(batch)
     finally:
+        for layer in choosing:
+            layer.computes = BY_STEPS
         for quantizer in observers:
             quantizer.observer = None
         for follower in followers:

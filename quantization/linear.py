@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mobile_seg.quantization.arithmetic import requantized, snapped
+from mobile_seg.quantization.arithmetic import BY_STEPS, Integers, requantized, snapped
 from mobile_seg.quantization.fake_quant import RANGE_FLOOR
 
 LEVELS = 127.0
@@ -44,8 +44,10 @@ class QuantLinear:
     the converter finds the grid in the graph.
     """
 
+    integers: Integers
     channel_axes: tuple[int, ...]
     activation: Any
+    computes = BY_STEPS
 
     def set_quantization(
         self, *, weights: str, batch_norm: bool, epsilon: float, momentum: float, batch_statistics: bool, baked: bool
@@ -95,8 +97,11 @@ class QuantLinear:
             self.unsettle()
         if training and self.batch_norm and self.batch_statistics:
             return self.activation(self._normalized_by_batch(x))
+        if self.computes == "integers" and not training:
+            total = self.linear(ops.round(x / self.input_step), ops.convert_to_tensor(self.integers.kernel))
+            return self.activation(requantized(total + self.integers.bias, self.integers.factor, self.output_step))
         kernel, bias = self.folded()
-        if self.has_steps and self.enabled and not training:
+        if self.has_steps and self.enabled and not training and self.computes != "floats":
             return self.activation(self._in_integers(x, kernel, bias))
         y = self.linear(x, self._on_grid(kernel))
         return self.activation(y if bias is None else y + bias)
@@ -122,6 +127,20 @@ class QuantLinear:
             bias = bias / product
             total = total + ops.where(settled, ops.round(bias), bias)
         return ops.where(settled, requantized(total, product / out, out), total * product)
+
+    def hold_integers(self: Any) -> None:
+        """Compute from now on with constants, of integers where it is settled, until it is trained or settled again."""
+        if not (self.has_steps and float(self.output_step) > 0.0):
+            return
+        kernel, bias = (None if one is None else ops.convert_to_numpy(one) for one in self.folded())
+        step = ops.convert_to_numpy(self._per_channel(self.weight_step))
+        product = np.float32(self.input_step) * step.reshape(-1)
+        self.integers = Integers(
+            np.round(kernel / step),
+            np.float32(0) if bias is None else np.round(bias / product),
+            product / np.float32(self.output_step),
+        )
+        self.computes = "integers"
 
     def folded(self: Any) -> tuple[Any, Any]:
         """Return (kernel, bias) with the normalization folded in, not rounded; bias is None if there is none."""
@@ -155,6 +174,7 @@ class QuantLinear:
 
         With an output step, compute as the kernel does from now on. Returns whether a bias was rounded.
         """
+        self.computes = BY_STEPS
         self.weight_step.assign(steps := self.weight_steps(input_step if output_step else None))
         self.input_step.assign(input_step or 0.0)
         self.output_step.assign(output_step or 0.0)
@@ -170,6 +190,7 @@ class QuantLinear:
 
     def unsettle(self: Any) -> None:
         """Compute in floats again, on weights as they stand."""
+        self.computes = BY_STEPS
         if self.has_steps:
             self.output_step.assign(0.0)
             self.weight_step.assign(ops.zeros(self.weight_step.shape))

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from mobile_seg.converters.deploy import deploy_graph
-from mobile_seg.graph import call, copy_layer, copy_weights, plain, rebuild, view
+from mobile_seg.converters.deploy import copied, deploy_graph
+from mobile_seg.graph import call, copy_weights, plain, view
 
 _LINEAR = {
     keras.layers.DepthwiseConv2D: {"kernel_size": 1},
@@ -34,7 +34,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 def _grouped(layer: Any) -> Any:
     if type(layer) is not keras.layers.Conv2D or layer.groups == 1 or layer.data_format != "channels_last":
         return None
-    return GroupedConv2D.from_config(layer.get_config())
+    return GroupedConv2D.from_config({**layer.get_config(), "dtype": "float32"})
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,19 @@ def plain_graph(model: keras.Model) -> tuple[keras.Model, Preprocessing]:
     with several stays where it is.
     """
     normalizing = _normalizing(plain(model))
-    model = deploy_graph(model, strip_rescaling=normalizing is not None)
-    layers = view(model).layers.values()
-    if not any(getattr(layer, "baked", False) or _grouped(layer) for layer in layers):
-        return model, _preprocessing(normalizing)
+    graph = deploy_graph(model, strip_rescaling=normalizing is not None, written=_plain)
+    return graph, _preprocessing(normalizing)
 
-    def emit(layer: Any, *inputs: Any) -> Any:
-        if getattr(layer, "baked", False):
-            return _unbaked(layer, inputs[0])
-        copy: Any = _grouped(layer) or copy_layer(layer)
-        output = call(copy, *inputs)
-        copy_weights(layer, copy)
-        return output
 
-    return rebuild(model, emit), _preprocessing(normalizing)
+def _plain(layer: Any, *inputs: Any) -> Any:
+    if getattr(layer, "baked", False):
+        return _unbaked(layer, inputs[0])
+    twin: Any = _grouped(layer)
+    if twin is None:
+        return copied(layer, *inputs)
+    output = call(twin, *inputs)
+    copy_weights(layer, twin)
+    return output
 
 
 def _normalizing(model: keras.Model) -> Any:
@@ -89,7 +88,8 @@ def _preprocessing(layer: Any) -> Preprocessing:
 def _unbaked(layer: Any, x: Any) -> Any:
     kind = next(kind for kind in _LINEAR if isinstance(layer, kind))
     known = kind(**_LINEAR[kind]).get_config()
-    twin = kind.from_config({key: value for key, value in layer.get_config().items() if key in known})
+    config = {**layer.get_config(), "dtype": "float32"}
+    twin = kind.from_config({key: value for key, value in config.items() if key in known})
     twin = _grouped(twin) or twin
     output = twin(x)
     twin.set_weights([keras.ops.convert_to_numpy(values) for values in layer.quantized()])

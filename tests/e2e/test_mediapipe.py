@@ -11,13 +11,13 @@ masks are the same, and where they come at the output stride its mask is the arg
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from e2e.client_pythons import bare_environment, python_with
 from unit.quantization import nets
 
 from mobile_seg.converters.options import ExportOptions
@@ -61,17 +61,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     given = os.environ.get("MOBILE_SEG_MEDIAPIPE_PYTHON")
     if given:
         return given
-    folder = tmp_path_factory.mktemp("mediapipe")
-    made = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    for command in (
-        [sys.executable, "-m", "venv", folder],
-        [made, "-m", "pip", "install", "--quiet", "mediapipe>=1.2,<2"],
-    ):
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = next(reversed(done.stderr.strip().splitlines()), "no reason given")
-            pytest.skip(f"MediaPipe cannot be installed here: {reason}")
-    return str(made)
+    return python_with(tmp_path_factory.mktemp("mediapipe"), "mediapipe>=1.2,<2")
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +97,9 @@ def segmented(python: str, model: Path, images: list[np.ndarray]) -> dict[str, n
     given, out = model.with_suffix(".images.npz"), model.with_suffix(".masks.npz")
     np.savez(given, *images)
     command = [python, "-c", CLIENT, str(model), str(given), str(out)]
-    # Nothing of our environment: another Python's packages must not be found.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        command, env=bare_environment(), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(out) as archive:
         return {name: archive[name] for name in archive.files}

@@ -3,8 +3,8 @@
 A settled graph computes what TFLite's kernels compute. Those of ONNX Runtime differ from them in this, and no more:
 
 - **Convolution, dense, product.** Nothing: both multiply the accumulator by one float32 factor and round ties to even.
-- **Sum, difference.** It adds in float32; TFLite in fixed point, with factors of 21 bits and ties up. Both lie within
-  255 · 2^-20 of a step of the true sum: a step apart at most, and only where that lies so near to the middle.
+- **Sum, difference.** Nothing: it adds in float32, TFLite in fixed point, with factors of 21 bits and ties up, but
+  settled steps leave no sum so near to the middle that they part (`quantization/sums.py`).
 - **Dense on sequences.** A bias is added in float32: a step apart where its last bit decides.
 - **Concatenation.** A branch on another grid is moved to the joined one by float32 there, by a factor of 8 fractional
   bits in the graph (255/512 of a step off): a step apart at most.
@@ -59,8 +59,8 @@ BODIES: dict[str, tuple[Callable[[Any], Any], float]] = {
     "dense-sequence": (lambda x: layers.Dense(5)(layers.Reshape((14, -1))(_conv(x))), 1),
     "dense-image": (lambda x: layers.Dense(5)(_conv(x)), 0),
     "product": (lambda x: layers.Multiply()([_conv(x), layers.Conv2D(8, 3, padding="same")(x)]), 0),
-    "sum": (lambda x: layers.Add()([_conv(x), layers.Conv2D(8, 3, padding="same")(x)]), 1),
-    "difference": (lambda x: layers.Subtract()([_conv(x), layers.Conv2D(8, 3, padding="same")(x)]), 1),
+    "sum": (lambda x: layers.Add()([_conv(x), layers.Conv2D(8, 3, padding="same")(x)]), 0),
+    "difference": (lambda x: layers.Subtract()([_conv(x), layers.Conv2D(8, 3, padding="same")(x)]), 0),
     "join": (lambda x: layers.Conv2D(3, 1)(layers.Concatenate()([_conv(x), _conv(x, 4)])), 0),
     "join-read-elsewhere": (
         lambda x: layers.Concatenate()([y := layers.Conv2D(4, 1)(x), layers.Conv2D(8, 3, padding="same")(y)]),

@@ -9,9 +9,17 @@ from keras import layers
 from unit.quantization.nets import calibrated, compare, compare_quantized, images, logits, net
 
 from mobile_seg.graph import view
+from mobile_seg.quantization.arithmetic import BY_STEPS
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import ACCUMULATOR, QuantLinear
-from mobile_seg.quantization.settle import quantizer_of, settle, sync_ranges, thaw_batch_norm, unsettle
+from mobile_seg.quantization.settle import (
+    infer_in_integers,
+    quantizer_of,
+    settle,
+    sync_ranges,
+    thaw_batch_norm,
+    unsettle,
+)
 
 
 def _body(x: Any) -> Any:
@@ -48,6 +56,30 @@ def test_it_moves_the_output_by_little_and_only_once() -> None:
     np.testing.assert_array_equal(logits(model, images()), after)
     for one, other in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_known_to_be_settled_it_computes_the_same_with_fewer_operations() -> None:
+    model = calibrated(net(lambda x: layers.Add()([_body(x), layers.Conv2D(3, 10, name="beside")(x)])))
+    settle(model)
+    expected = logits(model, images())
+    infer_in_integers(model)
+    assert {layer.computes for layer in model.layers if hasattr(layer, "computes")} == {"integers"}
+    np.testing.assert_array_equal(logits(model, images()), expected)
+    for layer in model.layers:  # what it computes with is held: variables are not read any more
+        if isinstance(layer, QuantLinear):
+            layer.kernel.assign(layer.kernel * 0.0)
+    np.testing.assert_array_equal(logits(model, images()), expected)
+    unsettle(model)
+    assert {layer.computes for layer in model.layers if hasattr(layer, "computes")} == {BY_STEPS}
+
+
+def test_what_is_not_settled_goes_on_looking() -> None:
+    model = _model(keep={"second": "float"})
+    settle(model)
+    expected = logits(model, images())
+    infer_in_integers(model)
+    assert model.get_layer("second").computes == BY_STEPS
+    np.testing.assert_array_equal(logits(model, images()), expected)
 
 
 def test_layers_are_told_the_steps_around_them() -> None:

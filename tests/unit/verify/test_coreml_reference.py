@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mobile_seg.coremltools_quietly import coremltools
+from mobile_seg.verify.coreml.blobs import half
 from mobile_seg.verify.coreml.operations import OPERATIONS
 from mobile_seg.verify.coreml.resizing import resize_bilinear, upsample_bilinear
 
@@ -141,3 +142,40 @@ def test_resizing_samples_where_the_reference_says(mode: str, size: int) -> None
 def test_upsampling_has_the_grid_of_a_resize(aligned: bool, mode: str) -> None:
     found = upsample_bilinear(X, 2, 2.6, align_corners=aligned)
     np.testing.assert_array_equal(found, resize_bilinear(X, 12, 13, mode))
+
+
+def test_half_precision_is_that_of_a_cast() -> None:
+    """Ties, numbers below the smallest normal one, what overflows, and no numbers."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**32, 300_000, dtype=np.uint32).view(np.float32)
+    usual = rng.normal(size=(3, 50_000)).astype(np.float32)
+    ties = (np.float32(1) + np.arange(4096, dtype=np.float32) * np.float32(2.0**-11)) * np.float32(2.0**-15)
+    tiny = np.arange(-5000, 5000, dtype=np.float32) * np.float32(2.0**-26)
+    for values in (bits, usual, usual.T, ties, tiny, np.float32([65504.0, 65519.9, 65520.0, -1e9]), np.float32(1 / 3)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            expected = np.asarray(values).astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(half(values), expected)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 2), (1, 1), (11, 11)])
+@pytest.mark.parametrize(("strides", "dilations"), [((1, 1), (1, 1)), ((2, 2), (1, 1)), ((2, 1), (1, 2)), ((1, 1), (3, 2))])
+def test_a_kernel_for_each_channel_meets_its_windows(
+    kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int]
+) -> None:
+    """Against sums over windows, whichever way they are added up."""
+    rng = np.random.default_rng(1)
+    x, weight = rng.normal(size=(2, 5, 31, 33)), rng.normal(size=(5, 1, *kernel))
+    bias = rng.normal(size=5)
+    found = OPERATIONS["conv"](
+        x.astype(np.float32),
+        weight.astype(np.float32),
+        bias.astype(np.float32),
+        strides=strides,
+        dilations=dilations,
+        groups=5,
+    )
+    spans = [(side - 1) * rate + 1 for side, rate in zip(kernel, dilations, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(x, spans, axis=(2, 3))
+    windows = windows[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+    expected = np.einsum("nchwij,cij->nchw", windows, weight[:, 0]) + bias[:, None, None]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
