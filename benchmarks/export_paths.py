@@ -4,22 +4,19 @@
     .venv/bin/python benchmarks/export_paths.py runs/camvid_s49_minus   # measures them; converts what is missing
     .venv/bin/python benchmarks/export_paths.py --render   # docs/export_paths.md from the record of the last run
 
-The folder is a run's: its float model goes through the usual ways, its quantized one through ours. The files are kept
-in its folder `export_paths`; what is there is not converted again. All files take turns, one run each, first the model
-alone, then from an RGB frame to a class map of the frame's size, as an app does: around the usual files it casts,
-dequantizes and takes the largest class itself, around ours the file does. "Coarse" takes the class at the logits' own
-size, "smooth" after enlarging the logits to the input's size; ours has a file for each. With --tfmot (extra `tfmot`),
-TF-MOT's quantization-aware training for a few steps too: its graph is what counts here, not its weights. Measuring
-wants a machine that does nothing else.
+The folder is a run's: its float model goes through the usual ways, its quantized one through ours
+(`export_ways.py`). The files are kept in its folder `export_paths`; delete it to convert anew. All files take turns,
+one run each, first the model alone, then from an RGB frame to a class map of the frame's size, as an app does: around
+the usual files it casts, dequantizes and takes the largest class itself, around ours the file does. "Coarse" takes the
+class at the logits' own size, "smooth" after enlarging the logits to the input's size, "full" to the frame's; ours has
+a file for each of the first two. With --tfmot (extra `tfmot`), TF-MOT's quantization-aware training for a few steps
+too: its graph is what counts here, not its weights. Measuring wants a machine that does nothing else.
 """
 
 import argparse
-import functools
 import json
-import re
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,31 +24,22 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import keras
 import numpy as np
-import tensorflow as tf
+from export_ways import LABELS, LOGITS, TYPES, converted, loaded
 
-from mobile_seg import api
 from mobile_seg.cli.terminal import Progress
-from mobile_seg.data.calibration import calibration_batches
-from mobile_seg.data.description import Dataset, load_dataset, spread
+from mobile_seg.data.description import spread
 from mobile_seg.data.readers import read_pair
-from mobile_seg.data.stream import TrainStream
-from mobile_seg.files import write_bytes, write_json, write_text
+from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.profiling.host import cpu_name
 from mobile_seg.profiling.static import inspect_tflite
-from mobile_seg.quantization import tfmot
-from mobile_seg.training.losses import SegmentationLoss
-from mobile_seg.training.recipe import UNDECAYED, Recipe
-from mobile_seg.verify.keras_runner import load_keras
 from mobile_seg.verify.tflite_runner import load_interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "export_paths.json"
 THREADS, FRAMES = (1, 2), 8
-FLOAT, LOGITS, COARSE, SMOOTH = "ours, float32", "ours, logits", "ours, labels (coarse)", "ours, labels (smooth)"
-FORMS = ("coarse", "smooth")
+FORMS = ("coarse", "smooth", "full")
 
 
 def main() -> int:
@@ -59,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="?", type=Path, help="the folder of a run")
     parser.add_argument("--data", default=str(ROOT / "benchmarks" / "camvid.yaml"))
+    parser.add_argument("--frame", type=int, nargs=2, default=(720, 1280), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--tfmot", action="store_true", help="TF-MOT too; needs the extra tfmot")
@@ -77,27 +66,14 @@ def main() -> int:
     return 0
 
 
-def converted(options: argparse.Namespace, progress: Callable[[int, int, str], None]) -> Iterator[tuple[str, bytes]]:
-    """Every file by its name, from the run's folder or converted now."""
-    ways = WAYS if options.tfmot else {name: way for name, way in WAYS.items() if name != TFMOT}
-    for number, (name, way) in enumerate(ways.items()):
-        progress(number, len(ways), name)
-        path = options.run / "export_paths" / f"{re.sub('[^a-z0-9]+', '_', name.lower()).strip('_')}.tflite"
-        if not path.is_file():
-            path.parent.mkdir(exist_ok=True)
-            write_bytes(path, way(options))
-            keras.backend.clear_session()
-        yield name, path.read_bytes()
-    progress(len(ways), len(ways), "converted")
-
-
 def measure(
     contents: dict[str, bytes], options: argparse.Namespace, progress: Callable[[int, int, str], None]
 ) -> dict[str, Any]:
     """A row per file."""
     dataset, network = loaded(options)
     size = tuple(network.input_shape[1:3])
-    frames = [read_pair(pair, dataset)[0] for pair in spread(dataset.val, FRAMES)]
+    found = [read_pair(pair, dataset)[0] for pair in spread(dataset.val, FRAMES)]
+    frames = [cv2.resize(frame, tuple(options.frame)[::-1]) for frame in found]
     rows: dict[str, dict[str, Any]] = {}
     reference = [network(cv2.resize(frame, size[::-1])[None].astype(np.float32))[0].numpy() for frame in frames]
     for name, content in contents.items():
@@ -133,6 +109,7 @@ def measure(
         "input": list(size),
         "frame": list(frames[0].shape[:2]),
         "data": dataset.name,
+        "smooth_is_full": float(np.mean([same_map(logits, size, options.frame) for logits in reference])),
         "runs": options.runs,
         "host": cpu_name(),
         "versions": installed_versions(),
@@ -146,72 +123,6 @@ def timed(into: list[float], call: Callable[[], object], kept: bool) -> None:
     call()
     if kept:
         into.append(1e3 * (time.perf_counter() - started))
-
-
-def loaded(options: argparse.Namespace) -> tuple[Dataset, keras.Model]:
-    """The dataset and the run's float model."""
-    return load_dataset(options.data), load_keras(options.run / "model_float.keras")
-
-
-def litert(options: argparse.Namespace) -> bytes:
-    """Keras' own export."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "model.tflite")
-        loaded(options)[1].export(file, format="litert", verbose=False)
-        return file.read_bytes()
-
-
-def saved_model(options: argparse.Namespace, *, integers: bool = False) -> bytes:
-    """A SavedModel through TFLiteConverter, as TensorFlow's documentation shows, quantized after training or not."""
-    dataset, network = loaded(options)
-
-    def images() -> Iterator[list[np.ndarray]]:
-        batches = calibration_batches(dataset, size=tuple(network.input_shape[1:3]))
-        yield from ([image[None].astype(np.float32)] for batch in batches for image in batch)
-
-    with tempfile.TemporaryDirectory() as folder:
-        network.export(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if integers:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = images
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
-        return converter.convert()
-
-
-def with_tfmot(options: argparse.Namespace) -> bytes:
-    """TF-MOT's quantization-aware training, a few steps of it."""
-    dataset, network = loaded(options)
-    recipe, size = Recipe(steps=4, batch=8, learning_rate=1e-4), tuple(network.input_shape[1:3])
-    shown = list(calibration_batches(dataset, size=size))
-    with TrainStream(dataset, size=size, batch=recipe.batch, seed=0) as batches:
-        training = tfmot.Training(recipe, batches, SegmentationLoss(), UNDECAYED)
-        return tfmot.run_tfmot(network, method="qat", images=shown, training=training, integer_io=True).content
-
-
-def ours(options: argparse.Namespace, *, precision: str = "int8", output: str = "logits") -> bytes:
-    """The run's quantized model, or its float one."""
-    model, io = ("model_qat.keras", "uint8") if precision == "int8" else ("model_float.keras", "float")
-    with tempfile.TemporaryDirectory() as folder:
-        made = api.export(
-            options.run / model, data=options.data, folder=folder, precision=precision, output=output, io=io
-        )
-        return made.path.read_bytes()
-
-
-TFMOT = "TF-MOT"
-WAYS: dict[str, Callable[[argparse.Namespace], bytes]] = {
-    "keras export(format='litert')": litert,
-    "SavedModel": saved_model,
-    "SavedModel, PTQ": functools.partial(saved_model, integers=True),
-    TFMOT: with_tfmot,
-    FLOAT: functools.partial(ours, precision="float32"),
-    LOGITS: ours,
-    COARSE: functools.partial(ours, output="labels-nearest"),
-    SMOOTH: functools.partial(ours, output="labels"),
-}
-"""Ways from a run to a file."""
 
 
 @dataclass
@@ -255,36 +166,39 @@ class File:
             scale, zero = self.made["quantization"]
             if found.dtype != np.float32:
                 found = (found.astype(np.float32) - zero) * np.float32(scale)
-            if form == "smooth":
-                found = cv2.resize(found, self.size)
+            if form != "coarse":
+                found = cv2.resize(found, self.size if form == "smooth" else frame.shape[1::-1])
             found = found.argmax(-1)
         return cv2.resize(found.astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def agrees(file: File, frame: np.ndarray, logits: np.ndarray) -> float:
     """The share of the frame's pixels with the class of the float Keras model, made the same way."""
-    form = file.forms[-1]
+    form = "coarse" if file.forms[0] == "coarse" else "smooth"
     expected = cv2.resize(logits, file.size) if form == "smooth" else logits
     classes = cv2.resize(expected.argmax(-1).astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return float(np.mean(file.class_map(frame, form) == classes))
+
+
+def same_map(logits: np.ndarray, size: tuple[int, int], frame: tuple[int, int]) -> float:
+    """The share of a frame's pixels that have the same class smooth and full."""
+    high, wide = frame
+    smooth = cv2.resize(logits, size[::-1]).argmax(-1).astype(np.uint8)
+    smooth = cv2.resize(smooth, (wide, high), interpolation=cv2.INTER_NEAREST)
+    return float(np.mean(smooth == cv2.resize(logits, (wide, high)).argmax(-1)))
 
 
 def page(record: dict[str, Any]) -> str:
     """docs/export_paths.md."""
     rows = record["rows"]
     head = ["file", "type", "operations", "partitions", "MB", "pixels as float Keras"]
-    head += [f"ms, {n} thread{'s'[: n > 1]}" for n in THREADS]
-    head += [f"{form} frame, {n}" for form in FORMS for n in THREADS]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines = [head + [_threads("ms", n) for n in THREADS]]
+    frames = [["file", *(_threads(f"{form}, ms", n) for form in FORMS for n in THREADS)]]
     for name, row in rows.items():
         cells = [name, row["type"], row["operations"], row["partitions"], f"{row['size_bytes'] / 1e6:.2f}"]
-        cells += [f"{row['agreement']:.2%}", *(f"{row['ms'][str(n)]:.1f}" for n in THREADS)]
-        cells += [
-            f"{row['frame_ms'][form][str(n)]:.1f}" if form in row["frame_ms"] else "–"
-            for form in FORMS
-            for n in THREADS
-        ]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        lines.append([*cells, f"{row['agreement']:.2%}", *(f"{row['ms'][str(n)]:.1f}" for n in THREADS)])
+        taken = [row["frame_ms"].get(form) for form in FORMS]
+        frames.append([name, *("–" if one is None else f"{one[str(n)]:.1f}" for one in taken for n in THREADS)])
     ratios = "\n".join(f"- {line}" for line in comparisons(rows))
     high, wide = record["input"]
     return f"""# The usual export paths and ours
@@ -294,11 +208,21 @@ python benchmarks/export_paths.py RUN --data DATA.yaml --tfmot
 ```
 
 `{record["model"]}`, trained on {record["data"]}, at {high}x{wide}; medians of {record["runs"]} runs, all files taking
-turns in one process on {record["host"]}. "Frame" is from an RGB frame of {record["frame"][0]}x{record["frame"][1]} to a
-class map of its size: coarse with the largest class taken at the logits' own size, smooth with the logits enlarged to
-the input's size first. The record is `docs/records/export_paths.json`. Host latency is not phone latency.
+turns in one process on {record["host"]}. The record is `docs/records/export_paths.json`. Host latency is not phone
+latency.
 
-{chr(10).join(lines)}
+{_table(lines)}
+
+## From a camera frame to a class map
+
+An RGB frame of {record["frame"][0]}x{record["frame"][1]} to a class map of its size. Coarse: the largest class is taken
+at the logits' own size; smooth: after the logits were enlarged to the input's size; both are then enlarged by the
+nearest pixel. Full: the logits are enlarged to the frame's size, which only floats outside of the file can be; of its
+map, {record["smooth_is_full"]:.2%} of the pixels are those of the smooth one.
+
+{_table(frames)}
+
+## Ours over the best of the usual files
 
 {ratios}
 
@@ -306,17 +230,30 @@ the input's size first. The record is `docs/records/export_paths.json`. Host lat
 """
 
 
+def _threads(what: str, count: int) -> str:
+    return f"{what}, {count} thread{'s'[: count > 1]}"
+
+
+def _table(lines: list[list[Any]]) -> str:
+    head, *rows = ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+    return "\n".join([head, "|---" * len(lines[0]) + "|", *rows])
+
+
 def comparisons(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Ours over the best of the usual files."""
+    """Ours over the best of the usual files, and what of it is inference."""
     others = {name: row for name, row in rows.items() if not name.startswith("ours")}
     for threads in map(str, THREADS):
-        best = min(row["ms"][threads] for row in others.values())
-        mine = min(rows[FLOAT]["ms"][threads], rows[LOGITS]["ms"][threads])
-        yield f"Inference, {threads} thread(s): {mine / best:.2f}x the best of the usual files."
-        for form, name in (("coarse", COARSE), ("smooth", SMOOTH)):
+        inference = min(row["ms"][threads] for row in others.values())
+        mine = min(rows[LOGITS.format(kind)]["ms"][threads] for kind in TYPES)
+        yield f"Inference, {threads} thread(s): **{mine / inference:.2f}x**."
+        for form, ours in (("coarse", "coarse"), ("smooth", "smooth"), ("full", "smooth")):
             best = min(row["frame_ms"][form][threads] for row in others.values())
-            mine = rows[name]["frame_ms"][form][threads]
-            yield f"Frame to class map, {form}, {threads} thread(s): {mine / best:.2f}x the best of the usual files."
+            made = min(rows[LABELS.format(kind, ours)]["frame_ms"][ours][threads] for kind in TYPES)
+            what = form if form == ours else f"{ours} beside their {form}"
+            yield (
+                f"Frame to class map, {what}, {threads} thread(s): **{made / best:.2f}x**; of their {best:.1f} ms, "
+                f"{inference:.1f} are inference."
+            )
 
 
 if __name__ == "__main__":

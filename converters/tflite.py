@@ -19,7 +19,7 @@ from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.limits import demand_room
 from mobile_seg.converters.metadata import finish
 from mobile_seg.converters.options import INTEGER_PRECISIONS, IO_TYPES, PRECISIONS, ExportOptions
-from mobile_seg.converters.reorder import enlarge_last
+from mobile_seg.converters.reorder import enlarge_last, spread_last
 from mobile_seg.converters.traced import Head, demand_tensorflow, output_head, traced
 from mobile_seg.errors import ArtifactError, UsageError, choose
 from mobile_seg.manifest import InputSpec, Manifest, OutputSpec
@@ -97,7 +97,8 @@ def convert_graph(
     content = _run_converter(traced(graph, head, byte_input=io == "uint8" and not integers), precision)
     if not (integers or precision == "w8"):
         floats = unpack(content)
-        return ConvertedGraph(pack(floats) if enlarge_last(floats) else content, ())
+        content = pack(floats) if enlarge_last(floats) else content
+        return ConvertedGraph(spread_last(content) if precision == "float32" else content, ())
     writer = IntegerWriter(unpack(content))
     made = writer.write(io=io)
     enlarge_last(made)

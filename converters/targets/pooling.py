@@ -29,7 +29,7 @@ def strided_pixels(edit: Edit, operator: Any) -> bool:
     if not plain or not edit.computes(source):
         return False
     options.padding, options.strideH, options.strideW = given.padding, given.strideH, given.strideW
-    write_weighted(edit, _OP.DEPTHWISE_CONV_2D, (source, target), _ones(edit, source), _single(options))
+    write_weighted(edit, _OP.DEPTHWISE_CONV_2D, (source, target), ones(edit, source), single(options))
     return True
 
 
@@ -56,12 +56,12 @@ def average_in_floats(edit: Edit, operator: Any) -> bool:
     rounded = edit.tensor(target, edit.shape(target), INT8, Grid(8, (1.0,)))
     edit.write(_OP.DEQUANTIZE, (source,), floats)
     step = schema.DepthwiseConv2DOptionsT
-    larger = _ones(edit, source) * (NUDGE / scale)
-    write_weighted(edit, _OP.DEPTHWISE_CONV_2D, (floats, integers), larger, _single(step()), bias=zero * NUDGE)
+    larger = ones(edit, source) * (NUDGE / scale)
+    write_weighted(edit, _OP.DEPTHWISE_CONV_2D, (floats, integers), larger, single(step()), bias=zero * NUDGE)
     edit.write(_OP.AVERAGE_POOL_2D, (integers,), average, given)
     edit.write(_OP.QUANTIZE, (average,), rounded, schema.QuantizeOptionsT(), 1)
-    ones = _ones(edit, source)
-    write_weighted(edit, _OP.DEPTHWISE_CONV_2D, (rounded, target), ones, _single(step()), scale=scale, bias=-zero)
+    plain = ones(edit, source)
+    write_weighted(edit, _OP.DEPTHWISE_CONV_2D, (rounded, target), plain, single(step()), scale=scale, bias=-zero)
     names = (edit.graph.tensors[one].name.decode() for one in (floats, rounded))
     reason = "XNNPACK averages floats only"
     kinds = ("DEQUANTIZE", "QUANTIZE")
@@ -86,11 +86,12 @@ def classes_in_32_bits(edit: Edit, operator: Any) -> bool:
     return True
 
 
-def _ones(edit: Edit, source: int) -> np.ndarray:
+def ones(edit: Edit, source: int) -> np.ndarray:
+    """Weights of a depthwise convolution that takes every pixel as it is."""
     return np.ones((1, 1, 1, edit.shape(source)[3]))
 
 
-def _single(options: Any) -> Any:
+def single(options: Any) -> Any:
     """A depthwise convolution of one output per channel; its strides are 1 unless they are set."""
     options.strideH, options.strideW = options.strideH or 1, options.strideW or 1
     options.depthMultiplier = options.dilationHFactor = options.dilationWFactor = 1

@@ -12,6 +12,7 @@ from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.flat import pack
 from mobile_seg.converters.targets.edit import Edit
 from mobile_seg.converters.targets.pooling import average_in_floats, classes_in_32_bits, strided_pixels
+from mobile_seg.converters.targets.rectifying import rectifier_by_convolution
 from mobile_seg.converters.targets.resizing import (
     blocks_by_convolution,
     nearest_by_copies,
@@ -69,6 +70,7 @@ REWRITES: tuple[Rewrite, ...] = (
     _row(nearest_by_copies, "RESIZE_NEAREST_NEIGHBOR"),
     _row(strided_pixels, "MAX_POOL_2D"),
     _row(average_in_floats, "AVERAGE_POOL_2D"),
+    _row(rectifier_by_convolution, "RELU", "RELU6"),
     _row(one_pixel_tiled, "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
     _row(nearest_in_steps, "RESIZE_NEAREST_NEIGHBOR"),
     _row(blocks_by_convolution, "SPACE_TO_DEPTH"),

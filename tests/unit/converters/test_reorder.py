@@ -10,7 +10,7 @@ from unit.converters.targets.flat_graphs import Network, converted, images, run
 from unit.quantization import nets
 
 from mobile_seg.converters.flat import pack, unpack
-from mobile_seg.converters.reorder import enlarge_last
+from mobile_seg.converters.reorder import enlarge_last, spread_last
 from mobile_seg.converters.tflite import convert_graph
 from mobile_seg.layers import Resize
 from mobile_seg.profiling.delegates.graph import Graph
@@ -89,3 +89,71 @@ def test_a_quantized_model_follows_its_file(scheme: str) -> None:
     order = [one for one in made.operations if one.kind in (NEAREST, CONVOLUTION)]
     assert [one.kind for one in order] == [CONVOLUTION, CONVOLUTION, NEAREST, CONVOLUTION]
     assert [one.layer for one in order[1:3]] == ["b01_from00_match_conv", "b01_from00_up"]
+
+
+def pooled(x: Any, *, kind: str = "bilinear", first: bool = False, maps: int = 2, channels: int = 6) -> Any:
+    """Feature maps, and the image's mean spread over them, side by side."""
+    mean = convolved(tf.reduce_mean(x, (1, 2), keepdims=True), made=channels)
+    spread = tf.image.resize(mean, x.shape[1:3], method=kind)
+    found = [convolved(x, made=4 + number) for number in range(maps)]
+    return tf.concat([spread, *found] if first else [*found, spread], -1)
+
+
+def kinds(content: bytes) -> list[str]:
+    return [one.kind for one in graph(content).operations]
+
+
+@pytest.mark.parametrize("delegate", [True, False])
+@pytest.mark.parametrize(
+    ("how", "joins"),
+    [({}, 1), ({"kind": "nearest"}, 1), ({"first": True}, 1), ({"maps": 1}, 0), ({"maps": 4}, 1)],
+    ids=["bilinear", "nearest", "first", "one map", "four maps"],
+)
+def test_a_pixel_spread_over_the_image_is_added_behind(how: dict[str, Any], joins: int, delegate: bool) -> None:
+    before = converted(lambda x: last(convolved(pooled(x, **how), made=7)), SHAPE)
+    after = spread_last(before)
+    assert [kinds(after).count(one) for one in ("CONCATENATION", "RESIZE_BILINEAR", NEAREST)] == [joins, 0, 0]
+    assert kinds(after).count(CONVOLUTION) == kinds(before).count(CONVOLUTION) + 1
+    (added,) = (one for one in graph(after).operations if one.kind == "ADD")
+    assert [one.shape for one in added.inputs if one] == [(*SHAPE[:3], 7), (1, 1, 1, 7)]
+    saved = 7 * 6 * (SHAPE[1] * SHAPE[2] - 1)
+    assert sum(one.macs for one in graph(before).operations) - sum(one.macs for one in graph(after).operations) >= saved
+    for image in images(SHAPE, "float32"):
+        expected = run(before, image, delegate=delegate)
+        assert np.ptp(expected) > 1
+        # Some twenty products of single precision, whose sums are below 100, added in another order.
+        np.testing.assert_allclose(run(after, image, delegate=delegate), expected, atol=20 * 100 * 2.0**-24)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda x: convolved(pooled(x), side=3),
+        lambda x: last(convolved(y := pooled(x), made=15)) + last(y),
+        lambda x: convolved(tf.concat([x, tf.image.resize(x[:, :1], SHAPE[1:3])], -1)),
+        lambda x: convolved(convolved(x)),
+    ],
+    ids=["3x3", "read twice", "a row", "nothing joined"],
+)
+def test_nothing_to_take_out(network: Network) -> None:
+    before = converted(network, SHAPE)
+    assert spread_last(before) == before
+
+
+def test_a_float_file_follows_its_model() -> None:
+    def body(x: Any) -> Any:
+        x = layers.Conv2D(8, 3, strides=2, padding="same", name="b00_down_conv")(x)
+        pool = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)
+        pool = layers.Conv2D(4, 1, activation="relu", name="aspp_pool_conv")(pool)
+        pool = Resize((6, 6), "bilinear", name="aspp_pool_up")(pool)
+        x = layers.Concatenate(name="aspp_concat")([x, layers.Conv2D(5, 1, name="aspp_point_conv")(x), pool])
+        x = layers.ReLU(6, name="aspp_project_act")(layers.Conv2D(6, 1, name="aspp_project_conv")(x))
+        return layers.Conv2D(3, 3, padding="same", name="head_logits")(x)
+
+    model = nets.net(body)
+    content = convert_graph(model, precision="float32", io="float").content
+    assert "RESIZE_BILINEAR" not in kinds(content)
+    layer = [one.layer for one in graph(content).operations if one.macs or one.kind == "ADD"]
+    assert layer.count("aspp_project_conv") + layer.count("aspp_project_act") == 3
+    (found,) = nets.run(content, nets.images().astype(np.float32))
+    np.testing.assert_allclose(found[0], nets.logits(model, nets.images()), atol=1e-5)

@@ -8,7 +8,10 @@ import pytest
 import tensorflow as tf
 from unit.converters.targets.flat_graphs import Network, converted, images, in_int8, run
 
+from mobile_seg.converters.builder import Grid
+from mobile_seg.converters.flat import pack, unpack
 from mobile_seg.converters.options import DELEGATES as TARGETS
+from mobile_seg.converters.targets.rectifying import same_rounding
 from mobile_seg.converters.targets.rewrites import REWRITES, Result, rewrite
 from mobile_seg.profiling.delegates import judges
 from mobile_seg.profiling.delegates.partition import split
@@ -108,6 +111,55 @@ def test_an_average_in_floats_rounds_like_the_integers(
             np.testing.assert_array_equal(run(made.content, image, delegate=delegate), expected)
         ties += tied(image, side, padding, step)
     assert (ties > 0) == (side % 2 == 0 or padding == "SAME"), "ties are what could go wrong"
+
+
+def on_grids(content: bytes, *grids: tuple[float, int]) -> bytes:
+    """The same file of one operation in int8 with these scales and zero points at its ends."""
+    model = unpack(in_int8(content, scale=1.0, zero=0))
+    graph = model.subgraphs[0]
+    for tensor, (scale, zero) in zip((graph.inputs[0], graph.outputs[0]), grids, strict=True):
+        graph.tensors[tensor].quantization.scale = np.asarray([scale], np.float32)
+        graph.tensors[tensor].quantization.zeroPoint = np.asarray([zero], np.int64)
+    return pack(model)
+
+
+RNG = np.random.default_rng(3)
+GRIDS = [
+    ((0.02, -7), (0.02, -7)),
+    ((0.5, 3), (1.0, -128)),  # ties everywhere
+    ((1.5, 0), (1.0, -128)),
+    ((0.75, -128), (0.5, -100)),
+    *(((float(RNG.uniform(0.5, 4.0)) * 0.03, int(RNG.integers(-128, 60))), (0.03, -128)) for _ in range(12)),
+]
+
+
+@pytest.mark.parametrize("activation", [tf.nn.relu, tf.nn.relu6])
+@pytest.mark.parametrize("grids", GRIDS)
+def test_a_rectifier_moves_every_integer_alike(activation: Network, grids: tuple[Any, Any]) -> None:
+    shape = (1, 16, 8, 2)
+    before = on_grids(converted(activation, shape), *grids)
+    assert [one.operation.index for one in split(read_content(before, name="before"), find("xnnpack")).refused] == [0]
+    made = only(before, "xnnpack")
+    assert kinds(made.content) == ["DEPTHWISE_CONV_2D"]
+    assert made.conversions == ()
+    image = np.arange(-128, 128).astype(np.int8).reshape(shape)
+    expected = run(before, image)
+    assert len(np.unique(expected)) > 5
+    for delegate in (True, False):
+        np.testing.assert_array_equal(run(made.content, image, delegate=delegate), expected)
+    assert split(read_content(made.content, name="after"), find("xnnpack")).refused == ()
+
+
+def test_a_rectifier_of_no_image_stays() -> None:
+    before = on_grids(converted(tf.nn.relu, (1, 12)), (0.02, 0), (0.01, -128))
+    assert rewrite(before, target="xnnpack", at=[0]) == Result(before, (), ())
+
+
+def test_ties_are_moved_off() -> None:
+    assert same_rounding(Grid(8, (0.3,), 5), Grid(8, (0.3,), 5)) == 1.0
+    weight = same_rounding(Grid(8, (0.5,)), Grid(8, (1.0,), -128))
+    assert weight is not None
+    assert 1.0 < weight < 1.001
 
 
 def tied(image: np.ndarray, side: int, padding: str, step: int) -> int:
