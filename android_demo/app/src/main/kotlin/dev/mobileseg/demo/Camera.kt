@@ -46,7 +46,7 @@ class Camera(
         if (isOpen) return
         isOpen = true
         preview.surfaceTextureListener = textures
-        if (preview.isAvailable) connect()
+        if (preview.isAvailable) preview.surfaceTexture?.let(::connect)
     }
 
     fun close() {
@@ -59,9 +59,8 @@ class Camera(
     }
 
     @SuppressLint("MissingPermission")
-    private fun connect() =
+    private fun connect(texture: SurfaceTexture) =
         attempt {
-            val texture = preview.surfaceTexture ?: return@attempt
             val choice = chooseCamera(manager)
             texture.setDefaultBufferSize(choice.size.width, choice.size.height)
             listener.onShape(choice.ratio)
@@ -137,7 +136,7 @@ class Camera(
                 texture: SurfaceTexture,
                 width: Int,
                 height: Int,
-            ) = connect()
+            ) = connect(texture)
 
             override fun onSurfaceTextureUpdated(texture: SurfaceTexture) = listener.onFrame()
 
