@@ -2,10 +2,12 @@
 
     python3 android_demo/ci/build.py [--work DIR] [--assets DIR] [--define NAME=VALUE ...] STEP ...
 
+    install   Debian's programs: a JDK, Maven, zipalign, apksigner
     fetch     Maven Central's files, each checked against checksums.txt
     compile   core, app and their tests, against the real TensorFlow Lite classes and a current Android framework
     core      the core's tests, on the JVM; they need --define golden=DIR and assets=DIR
     app       the app's tests, under Robolectric; they need golden, picture, resize and intent, too
+    screen    the test that draws the screen, alone; it needs picture and writes screenshot
     apk       a signed package for arm64, its signature verified, its manifest read back
     lint      ktlint and detekt
 
@@ -19,7 +21,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from toolchain import BuildError, Toolchain, missing, run
+from toolchain import BuildError, Toolchain, install_programs, missing, run
 
 APP = Path(__file__).resolve().parents[1]
 PACKAGE = "dev.mobileseg.demo"
@@ -27,7 +29,7 @@ MIN_SDK, TARGET_SDK = 24, 35
 ABI = "arm64-v8a"
 JVM = ("-Xmx1500m", "-XX:+UseSerialGC")
 BRIEF = "-XX:TieredStopAtLevel=1"  # the better compiler of the JVM does not pay for programs of seconds
-STEPS = ("fetch", "compile", "core", "app", "apk", "lint")
+STEPS = ("install", "fetch", "compile", "core", "app", "screen", "apk", "lint")
 
 
 class Build:
@@ -38,8 +40,12 @@ class Build:
         self.tools = Toolchain(work / "maven")
         self.android = "app/android-all-*.jar"
 
+    def install(self) -> None:
+        """Those that are there stay as they are."""
+        install_programs()
+
     def fetch(self) -> None:
-        """See the module's docstring."""
+        """Every file is checked, also those that were there before."""
         self.tools.fetch()
 
     def compile(self) -> None:
@@ -59,21 +65,15 @@ class Build:
     def core(self) -> None:
         """Real inference: no phone is needed for it."""
         path = [self._out("core-test"), self._out("core"), self.tools.one("app/kotlin-stdlib-*.jar")]
-        self._junit("core-test", [*path, *self._test_jars()], self.assets)
+        self._junit("core-test", [*path, *self._test_jars()])
 
     def app(self) -> None:
-        """Robolectric takes its Android from the fetched files, and our resources from the package made of them."""
-        config = self.work / "config" / "com" / "android" / "tools" / "test_config.properties"
-        config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(
-            f"android_merged_manifest={self.work / 'AndroidManifest.xml'}\n"
-            f"android_merged_assets={self.assets}\n"
-            f"android_resource_apk={self.work / 'resources.apk'}\n"
-            f"android_custom_package={PACKAGE}\n"
-        )
-        framework = self.tools.one("test/android-all-instrumented-*.jar")
-        offline = ["-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework.parent}"]
-        self._junit("app-test", self._robolectric_path(), self.assets, *offline)
+        """All of the app's tests."""
+        self._junit("app-test", self._robolectric_path(), self._robolectric_options())
+
+    def screen(self) -> None:
+        """A picture for the documentation."""
+        self._junit("app-test", self._robolectric_path(), self._robolectric_options(), only="PictureOfTheScreenTest")
 
     def apk(self) -> None:
         """The signature is of a key made here: this package is for looking at, and for phones of developers."""
@@ -95,7 +95,9 @@ class Build:
         sources = ["core/**/*.kt", "app/**/*.kt", "*.kts", "core/*.kts", "app/*.kts"]
         run("java", *JVM, BRIEF, "-jar", self.tools.one("lint/ktlint-cli-*.jar"), *sources, cwd=APP)
         rules = ("--config", APP / "ci" / "detekt.yml", "--build-upon-default-config")
-        run("java", *JVM, BRIEF, "-jar", self.tools.one("lint/detekt-cli-*.jar"), *rules, "--input", "core,app", cwd=APP)
+        run(
+            "java", *JVM, BRIEF, "-jar", self.tools.one("lint/detekt-cli-*.jar"), *rules, "--input", "core,app", cwd=APP
+        )
 
     def _kotlin(self, name: str, sources: list[str], path: list[Path], friend: str = "") -> None:
         out = self._out(name)
@@ -139,13 +141,26 @@ class Build:
             for asset in sorted(path for path in self.assets.rglob("*") if path.is_file()):
                 package.write(asset, f"assets/{asset.relative_to(self.assets).as_posix()}")
 
-    def _junit(self, name: str, path: list[Path], assets: Path, *options: str) -> None:
+    def _junit(self, name: str, path: list[Path], options: tuple[str, ...] = (), only: str = "") -> None:
         classes = self._out(name)
-        found = sorted(file.relative_to(classes).with_suffix("") for file in classes.rglob("*Test.class"))
+        found = sorted(file.relative_to(classes).with_suffix("") for file in classes.rglob(f"*{only or 'Test'}.class"))
         tests = [".".join(file.parts) for file in found]
-        defines = [f"-D{one}" for one in (f"assets={assets}", *self.defines)]
+        defines = [f"-D{one}" for one in (f"assets={self.assets}", *self.defines)]
         words = ("-cp", _path(path), *options, *defines, "org.junit.runner.JUnitCore", *tests)
         print(run("java", *JVM, "-Djava.awt.headless=true", *words, cwd=self.work))
+
+    def _robolectric_options(self) -> tuple[str, ...]:
+        """Its Android comes from the fetched files, our resources from the package made of them."""
+        config = self.work / "config" / "com" / "android" / "tools" / "test_config.properties"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(
+            f"android_merged_manifest={self.work / 'AndroidManifest.xml'}\n"
+            f"android_merged_assets={self.assets}\n"
+            f"android_resource_apk={self.work / 'resources.apk'}\n"
+            f"android_custom_package={PACKAGE}\n"
+        )
+        framework = self.tools.one("test/android-all-instrumented-*.jar")
+        return ("-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework.parent}")
 
     def _robolectric_path(self) -> list[Path]:
         """Without Android itself: that comes from Robolectric, which alters it."""
@@ -183,11 +198,10 @@ def main() -> int:
     parser.add_argument("--assets", type=Path, default=APP / "app/src/main/assets")
     parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
-    if lines := missing():
-        print(f"not all programs are here; install them:\n{lines}", file=sys.stderr)
-        return 1
     build = Build(args.work.resolve(), args.assets.resolve(), args.define)
     try:
+        if "install" not in args.steps and missing():
+            raise BuildError(f"not all programs are here; install them: apt-get install {' '.join(missing())}")
         for step in args.steps:
             getattr(build, step)()
     except BuildError as error:

@@ -1,6 +1,7 @@
 """What the build takes from Maven Central: fetched by Maven, pinned by SHA-256, used from one folder."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import zipfile
@@ -9,23 +10,38 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CHECKSUMS = HERE / "checksums.txt"
 PROGRAMS = {
-    "java": "apt-get install openjdk-17-jdk-headless",
-    "javac": "apt-get install openjdk-17-jdk-headless",
-    "keytool": "apt-get install openjdk-17-jdk-headless",
-    "mvn": "apt-get install maven",
-    "zipalign": "apt-get install zipalign",
-    "apksigner": "apt-get install apksigner",
+    "java": "openjdk-17-jdk-headless",
+    "javac": "openjdk-17-jdk-headless",
+    "keytool": "openjdk-17-jdk-headless",
+    "mvn": "maven",
+    "zipalign": "zipalign",
+    "apksigner": "apksigner",
 }
+"""What must be on the path, and Debian's package of it."""
 
 
 class BuildError(Exception):
     """What is wrong, in one or two lines."""
 
 
-def missing() -> str:
-    """Programs that are not here and the lines that install them; empty if all are."""
-    lines = sorted({line for name, line in PROGRAMS.items() if shutil.which(name) is None})
-    return "\n".join(lines)
+def missing() -> list[str]:
+    """The Debian packages of programs that are not here."""
+    return sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+
+
+def install_programs() -> None:
+    """Install what is missing.
+
+    Raises:
+        BuildError: if that is not ours to do here.
+    """
+    absent = missing()
+    if not absent:
+        return
+    if os.getuid() != 0 or shutil.which("apt-get") is None:
+        raise BuildError(f"not all programs are here; install them: apt-get install {' '.join(absent)}")
+    run("apt-get", "update", "-qq")
+    run("apt-get", "install", "-qq", "-y", "--no-install-recommends", *absent)
 
 
 def run(*words: object, **options: object) -> str:

@@ -20,6 +20,7 @@ dependencies {
     compileOnly(libs.json) // Android has it built in
     testFixturesImplementation(libs.json)
     testFixturesImplementation(libs.tflite.desktop)
+    testFixturesImplementation(libs.jna)
     testImplementation(libs.json)
     testImplementation(libs.junit)
 }

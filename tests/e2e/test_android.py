@@ -54,11 +54,9 @@ def _build(*words: object) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="session")
 def machine() -> None:
     """Skips where a program that the build needs is absent."""
-    needed = {"java": "openjdk-17-jdk-headless", "javac": "openjdk-17-jdk-headless", "mvn": "maven"}
-    needed |= {"zipalign": "zipalign", "apksigner": "apksigner"}
-    absent = sorted({package for program, package in needed.items() if shutil.which(program) is None})
+    absent = [name for name in ("java", "javac", "mvn", "zipalign", "apksigner") if shutil.which(name) is None]
     if absent:
-        pytest.skip(f"no {' '.join(absent)}: apt-get install {' '.join(absent)}")
+        pytest.skip(f"no {' '.join(absent)}: python android_demo/ci/build.py install")
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +148,7 @@ def test_what_the_app_writes_is_what_the_profiler_reads(step: Step, assets: Path
     for name, asked, runs in (("xnnpack", "xnnpack", 3), ("none", "none", 3), ("activity", JOB.delegate, JOB.runs)):
         found = parse_result((results / f"{name}.json").read_bytes(), asked=asked, runs=runs, who="the app")
         assert len(found.samples_ms) == runs
-        assert found.delegate.taken == ("none" if asked == "none" else "all"), name
+        assert found.delegate.taken in (("none",) if asked == "none" else ("all", "part")), name
         assert found.versions[0][0] == "tflite"
     for path in sorted(results.glob("error_*.json")):
         with pytest.raises(ProfileError, match=r"^the app: \S"):

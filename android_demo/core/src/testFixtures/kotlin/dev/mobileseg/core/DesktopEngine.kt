@@ -2,7 +2,6 @@ package dev.mobileseg.core
 
 import org.bytedeco.javacpp.BytePointer
 import org.bytedeco.javacpp.Pointer
-import org.bytedeco.tensorflowlite.BuiltinOpResolver
 import org.bytedeco.tensorflowlite.BuiltinOpResolverWithoutDefaultDelegates
 import org.bytedeco.tensorflowlite.FlatBufferModelBase
 import org.bytedeco.tensorflowlite.Interpreter
@@ -17,7 +16,7 @@ private const val DELEGATE_CODE = 51
 /** TensorFlow Lite as Bytedeco builds it for desktops: the same runtime as on a phone, for tests on the JVM. */
 class DesktopEngine(
     model: ByteBuffer,
-    private val options: EngineOptions,
+    options: EngineOptions,
 ) : Engine {
     private val content = BytePointer(*ByteArray(model.limit()).also { model.duplicate().apply { clear() }.get(it) })
     private val graph =
@@ -25,14 +24,14 @@ class DesktopEngine(
             ?: throw IllegalArgumentException("it is no TFLite model")
     private val interpreter = Interpreter(null as Pointer?)
     private val operations = countOperations(model)
+    private val xnnpack = if (options.delegate == Delegate.XNNPACK) Xnnpack(options.threads) else null
 
     init {
         check(options.delegate.onCpu) { "this machine has no ${options.delegate.label}" }
-        val resolver =
-            if (options.delegate == Delegate.XNNPACK) BuiltinOpResolver() else BuiltinOpResolverWithoutDefaultDelegates()
-        InterpreterBuilder(graph, resolver).use { builder ->
+        InterpreterBuilder(graph, BuiltinOpResolverWithoutDefaultDelegates()).use { builder ->
             check(builder.apply(interpreter, options.threads) == tensorflowlite.kTfLiteOk) { "it cannot be built" }
         }
+        xnnpack?.let { check(interpreter.ModifyGraphWithDelegate(it.handle) == tensorflowlite.kTfLiteOk) { "no XNNPACK" } }
         check(interpreter.AllocateTensors() == tensorflowlite.kTfLiteOk) { "its tensors cannot be allocated" }
     }
 
@@ -60,6 +59,7 @@ class DesktopEngine(
 
     override fun close() {
         interpreter.deallocate()
+        xnnpack?.close()
         graph.deallocate()
         content.deallocate()
     }
