@@ -15,13 +15,14 @@
 """
 
 import argparse
+import hashlib
 import os
 import shutil
 import sys
 import zipfile
 from pathlib import Path
 
-from toolchain import BuildError, Toolchain, install_programs, missing, run
+from toolchain import CHECKSUMS, BuildError, Toolchain, install_programs, missing, run
 
 APP = Path(__file__).resolve().parents[1]
 PACKAGE = "dev.mobileseg.demo"
@@ -59,7 +60,7 @@ class Build:
         fixtures = "core/src/testFixtures"
         tests = [*stdlib, *self._test_jars(), self._out("core")]
         self._kotlin("core-test", [fixtures, "core/src/test"], tests, friend="core")
-        path = [*self._robolectric_path(), self.tools.one(self.android)]
+        path = [*self._robolectric_path()[2:], self.tools.one(self.android)]
         self._kotlin("app-test", [fixtures, "app/src/test"], path, friend="app")
 
     def core(self) -> None:
@@ -100,15 +101,24 @@ class Build:
         )
 
     def _kotlin(self, name: str, sources: list[str], path: list[Path], friend: str = "") -> None:
-        out = self._out(name)
-        shutil.rmtree(out, ignore_errors=True)
+        out, stamp = self._out(name), self.work / f"{name}.stamp"
         files = sorted(file for folder in sources for file in (APP / folder).rglob("*.kt"))
+        # What it was made of: nothing is compiled twice.
+        made_of = hashlib.sha256(b"".join(file.read_bytes() for file in (*files, Path(__file__), CHECKSUMS)))
+        for other in sorted(self.work.glob("*.stamp")):
+            if self._out(other.stem) in path:
+                made_of.update(other.read_bytes())
+        if stamp.exists() and stamp.read_text() == made_of.hexdigest() and out.is_dir():
+            return
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(out, ignore_errors=True)
         options = ["-no-stdlib", "-no-reflect", "-jvm-target", "11", "-Werror", "-module-name", name]
         if friend:
             options.append(f"-Xfriend-paths={self._out(friend)}")
         compiler = ("java", *JVM, BRIEF, "-cp", _path(self.tools.jars("kotlin")))
         main = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
         run(*compiler, main, *options, "-cp", _path(path), "-d", out, *files)
+        stamp.write_text(made_of.hexdigest())
 
     def _resources(self) -> None:
         """`resources.apk` and the class `R`. AGP takes the package's name from Gradle; here it is written in."""
@@ -122,7 +132,10 @@ class Build:
         sdk = ("--min-sdk-version", MIN_SDK, "--target-sdk-version", TARGET_SDK)
         version = ("--version-code", 1, "--version-name", "1.0")
         run(self.tools.aapt2, "link", "-o", self.work / "resources.apk", *link, *sdk, *version, compiled)
-        run("javac", "-nowarn", "-d", self._out("r"), *made.rglob("*.java"))
+        sources = sorted(made.rglob("*.java"))
+        run("javac", "-nowarn", "-d", self._out("r"), *sources)
+        stamp = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
+        (self.work / "r.stamp").write_text(stamp.hexdigest())
 
     def _package(self, target: Path) -> None:
         dexed = self.work / "dex.zip"

@@ -27,5 +27,7 @@ dependencies {
 
 // Files that `python -m golden.apps` and `mobile-seg bundle` write: -Pgolden=DIR -Passets=DIR.
 tasks.test {
-    listOf("golden", "assets", "results").forEach { name -> providers.gradleProperty(name).orNull?.let { systemProperty(name, it) } }
+    listOf("golden", "assets", "results").forEach { name ->
+        providers.gradleProperty(name).orNull?.let { systemProperty(name, it) }
+    }
 }

@@ -30,7 +30,7 @@ def test_the_manifest_is_read_as_it_is_written() -> None:
 
 
 def test_models_lie_where_they_are_put() -> None:
-    assert f"INDEX_VERSION = {INDEX_VERSION}\n" in CORE["ModelIndex.kt"]
+    assert f"INDEX_VERSION = {INDEX_VERSION}\n" in CORE["ModelEntry.kt"]
     (folder,) = re.findall(r'FOLDER = "(.*)"', SOURCES["ModelLibrary.kt"])
     assert APPS["android"].models == f"app/src/main/assets/{folder}"
 

@@ -39,8 +39,8 @@ class MainActivity : Activity() {
         player = Player(find(R.id.aspect), segmenter, panel, ::showPlaying)
         remark = starter.afterCrash()
         if (remark.isNotEmpty()) choices.delegate = Delegate.XNNPACK
-        panel.markDelegate(choices.delegate)
         listen()
+        panel.markDelegate(choices.delegate)
         attempt { models = ModelLibrary(assets).list() }
         val first = preferred(models)
         panel.showModels(models, models.indexOf(first))

@@ -26,7 +26,10 @@ class Panel(
     private val legend = Legend(find(R.id.legend))
 
     /** What the user chose to run on. */
-    val options get() = EngineOptions(Delegate.entries[delegates.selectedItemPosition], threadCounts[threads.selectedItemPosition])
+    val options get() = EngineOptions(
+        Delegate.entries[delegates.selectedItemPosition],
+        threadCounts[threads.selectedItemPosition],
+    )
 
     fun listen(
         onModel: (Int) -> Unit,
@@ -71,7 +74,9 @@ class Panel(
     fun showTiming(summary: TimingSummary?) {
         find<TextView>(R.id.fps).text = summary?.let { "%.1f fps".format(it.fps) } ?: "–"
         find<TextView>(R.id.inference).text = summary?.let { milliseconds(it.stages.getValue(Stage.INFERENCE)) } ?: "–"
-        val rows = summary?.stages.orEmpty().map { (stage, time) -> stage.label to time } + listOfNotNull(summary?.let { "total" to it.total })
+        val rows =
+            summary?.stages.orEmpty().map { (stage, time) -> stage.label to time } +
+                listOfNotNull(summary?.let { "total" to it.total })
         val basis = summary?.let { if (it.count == 1) "one frame" else "median of the last ${it.count} frames" }
         find<TextView>(R.id.timing).text =
             (rows.map { (name, time) -> name.padEnd(10) + milliseconds(time).padStart(11) } + listOfNotNull(basis))

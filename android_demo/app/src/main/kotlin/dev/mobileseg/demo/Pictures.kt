@@ -33,7 +33,8 @@ fun readPicture(
     val options =
         BitmapFactory.Options().apply {
             inPreferredConfig = Bitmap.Config.ARGB_8888
-            inSampleSize = generateSequence(1) { 2 * it }.first { maxOf(bounds.outWidth, bounds.outHeight) / it <= LARGEST_SIDE }
+            inSampleSize =
+                generateSequence(1) { 2 * it }.first { maxOf(bounds.outWidth, bounds.outHeight) / it <= LARGEST_SIDE }
         }
     val decoded =
         resolver.read(uri) { BitmapFactory.decodeStream(it, null, options) }

@@ -22,7 +22,11 @@ class RuntimeLog {
             listOf("logcat", "-d", "-v", "raw", "--pid=${Process.myPid()}", "-s", "$RUNTIME_TAG:V", "$TAG:I")
         val all =
             try {
-                ProcessBuilder(command).start().inputStream.bufferedReader().use { it.readLines() }
+                ProcessBuilder(command)
+                    .start()
+                    .inputStream
+                    .bufferedReader()
+                    .use { it.readLines() }
             } catch (error: IOException) {
                 Log.w(TAG, "the log cannot be read", error)
                 emptyList()

@@ -64,7 +64,7 @@ class TfliteEngine(
         delegate?.close()
     }
 
-    /** XNNPACK only where it is asked for: what the GPU or NNAPI leaves runs on built-in kernels, and counts as left. */
+    /** XNNPACK only where it is asked for: what the GPU or NNAPI leaves runs on built-in kernels, and counts so. */
     private fun settings() =
         Interpreter
             .Options()

@@ -51,7 +51,11 @@ class BenchmarkActivityTest {
     private fun answer(intent: Intent): JSONObject {
         run(intent)
         assertFalse(File("$output.partial").exists())
-        return JSONObject(output.readText()).also { System.getProperty("results")?.let { to -> output.copyTo(File(to, "activity.json"), true) } }
+        return JSONObject(output.readText()).also {
+            System.getProperty("results")?.let { to ->
+                output.copyTo(File(to, "activity.json"), true)
+            }
+        }
     }
 
     @Test

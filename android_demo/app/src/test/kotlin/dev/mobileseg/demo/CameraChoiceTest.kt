@@ -38,7 +38,15 @@ class CameraChoiceTest {
     @Test
     fun `the one at the back, at about 1280 x 720, upright`() {
         add("0", CameraCharacteristics.LENS_FACING_FRONT, 270, Size(1280, 720))
-        add("1", CameraCharacteristics.LENS_FACING_BACK, 90, Size(4000, 3000), Size(1280, 960), Size(1280, 720), Size(320, 240))
+        add(
+            "1",
+            CameraCharacteristics.LENS_FACING_BACK,
+            90,
+            Size(4000, 3000),
+            Size(1280, 960),
+            Size(1280, 720),
+            Size(320, 240),
+        )
         val choice = chooseCamera(manager)
         assertEquals("1" to Size(1280, 720), choice.id to choice.size)
         assertEquals(720f / 1280, choice.ratio)

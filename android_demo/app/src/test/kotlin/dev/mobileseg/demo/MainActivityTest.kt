@@ -43,7 +43,12 @@ class MainActivityTest {
             assertEquals(100f, screen.shares().sum(), 1f)
             assertTrue(screen.shares().count { it > 0 } > 2)
             val timing = screen.text(R.id.timing)
-            for (row in listOf("camera", "pre", "inference", "post", "draw", "total", "one frame")) assertTrue(timing, row in timing)
+            for (row in listOf("camera", "pre", "inference", "post", "draw", "total", "one frame")) {
+                assertTrue(
+                    timing,
+                    row in timing,
+                )
+            }
             assertTrue(screen.text(R.id.fps).endsWith(" fps"))
         }
 

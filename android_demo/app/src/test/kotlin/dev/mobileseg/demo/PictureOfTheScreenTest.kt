@@ -19,7 +19,9 @@ class PictureOfTheScreenTest {
             val root = screen.activity.window.decorView
             val drawn = Bitmap.createBitmap(root.width, root.height, Bitmap.Config.ARGB_8888)
             root.draw(Canvas(drawn))
-            val pixels = IntArray(drawn.width * drawn.height).also { drawn.getPixels(it, 0, drawn.width, 0, 0, drawn.width, drawn.height) }
+            val pixels = IntArray(drawn.width * drawn.height).also {
+                drawn.getPixels(it, 0, drawn.width, 0, 0, drawn.width, drawn.height)
+            }
             assertTrue("nothing is shown", pixels.distinct().size > 100)
             System.getProperty("screenshot")?.let { path ->
                 File(path).outputStream().use { drawn.compress(Bitmap.CompressFormat.PNG, 100, it) }

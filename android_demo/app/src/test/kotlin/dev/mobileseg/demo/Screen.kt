@@ -19,14 +19,24 @@ class Screen : AutoCloseable {
     val models: Spinner = activity.find(R.id.models)
     val delegates: Spinner = activity.find(R.id.delegates)
     val labels get() = List(models.count) { models.getItemAtPosition(it).toString() }
-    val legend get() = activity.find<LinearLayout>(R.id.legend).let { List(it.childCount) { row -> textsOf(it.getChildAt(row)) } }
+    val legend get() = activity.find<LinearLayout>(R.id.legend).let {
+        List(it.childCount) { row -> textsOf(it.getChildAt(row)) }
+    }
 
     init {
         settle()
     }
 
     /** What a view shows; empty if it is hidden. */
-    fun text(id: Int): String = activity.find<TextView>(id).let { if (it.visibility == View.VISIBLE) it.text.toString() else "" }
+    fun text(id: Int): String = activity.find<TextView>(id).let {
+        if (it.visibility ==
+            View.VISIBLE
+        ) {
+            it.text.toString()
+        } else {
+            ""
+        }
+    }
 
     fun settle() = waitUntil("the model") { "opening" !in text(R.id.status) && "measuring" !in text(R.id.status) }
 
@@ -35,7 +45,7 @@ class Screen : AutoCloseable {
         position: Int,
     ) {
         spinner.setSelection(position)
-        waitUntil("the choice") { spinner.selectedItemPosition == position || text(R.id.status).isEmpty() }
+        frames(5)
         settle()
     }
 
@@ -45,7 +55,9 @@ class Screen : AutoCloseable {
 
     fun openPicture(file: File) {
         val uri = Uri.parse("content://pictures/${file.name}")
-        shadowOf(RuntimeEnvironment.getApplication().contentResolver).registerInputStreamSupplier(uri) { file.inputStream() }
+        shadowOf(
+            RuntimeEnvironment.getApplication().contentResolver,
+        ).registerInputStreamSupplier(uri) { file.inputStream() }
         click(R.id.picture)
         val asked = shadowOf(activity).nextStartedActivityForResult.intent
         check(asked.type == "image/*")
@@ -59,4 +71,6 @@ class Screen : AutoCloseable {
     }
 }
 
-private fun textsOf(row: View) = (row as LinearLayout).let { List(it.childCount) { at -> (it.getChildAt(at) as TextView).text.toString() } }
+private fun textsOf(row: View) = (row as LinearLayout).let {
+    List(it.childCount) { at -> (it.getChildAt(at) as TextView).text.toString() }
+}

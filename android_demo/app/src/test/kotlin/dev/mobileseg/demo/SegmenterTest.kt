@@ -34,8 +34,18 @@ class SegmenterTest {
 
     @Test
     fun `a picture of the model's size reaches it as it is, and its mask is Python's`() {
-        val segmenter = Segmenter(ModelLibrary(application.assets), Starter(::DesktopEngine, CrashMarker(File(application.filesDir, "m"))))
-        val names = listOf("street_int8_logits_uint8_0", "street_int8_logits_int8_1", "street_float32_logits_float_0", "ours_int8_1")
+        val segmenter =
+            Segmenter(
+                ModelLibrary(application.assets),
+                Starter(::DesktopEngine, CrashMarker(File(application.filesDir, "m"))),
+            )
+        val names =
+            listOf(
+                "street_int8_logits_uint8_0",
+                "street_int8_logits_int8_1",
+                "street_float32_logits_float_0",
+                "ours_int8_1",
+            )
         for (case in Golden.cases.filter { it.name in names }) {
             var opened: Opened? = null
             segmenter.open(ModelEntry(case.model.name, "", ""), EngineOptions()) { opened = it.getOrThrow() }
@@ -60,7 +70,10 @@ class SegmenterTest {
      */
     @Test
     fun `the platform's resize is the one trained with`() {
-        val expected = File(requireNotNull(System.getProperty("resize"))).listFiles { file -> file.extension == "rgb" }.orEmpty()
+        val expected = File(requireNotNull(System.getProperty("resize")))
+            .listFiles { file ->
+                file.extension == "rgb"
+            }.orEmpty()
         assertTrue(expected.size >= 4)
         for (file in expected) {
             val (name, size) = file.nameWithoutExtension.split('.')

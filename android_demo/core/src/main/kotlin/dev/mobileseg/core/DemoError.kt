@@ -9,7 +9,10 @@ class DemoError(
 /** The text to show for anything thrown. */
 fun describe(error: Throwable): String {
     if (error is DemoError) return error.message.orEmpty()
-    val text = error.message?.lineSequence()?.firstOrNull()?.takeIf(String::isNotBlank) ?: error.javaClass.simpleName
+    val text = error.message
+        ?.lineSequence()
+        ?.firstOrNull()
+        ?.takeIf(String::isNotBlank) ?: error.javaClass.simpleName
     return "Unexpected: $text. Start the app again; if it happens again, report it with this text."
 }
 

@@ -60,11 +60,36 @@ class Mask(
         size: Int,
     ): (ByteBuffer) -> Unit =
         when (dtype) {
-            "uint8" -> ByteArray(size).let { v -> { it.get(v); fill { at -> (v[at].toInt() and BYTE).toFloat() } } }
-            "int8" -> ByteArray(size).let { v -> { it.get(v); fill { at -> v[at].toFloat() } } }
-            "float32" -> FloatArray(size).let { v -> { it.asFloatBuffer().get(v); fill { at -> v[at] } } }
-            "int32" -> IntArray(size).let { v -> { it.asIntBuffer().get(v); fill { at -> v[at].toFloat() } } }
-            "int64" -> LongArray(size).let { v -> { it.asLongBuffer().get(v); fill { at -> v[at].toFloat() } } }
+            "uint8" -> ByteArray(size).let { v ->
+                {
+                    it.get(v)
+                    fill { at -> (v[at].toInt() and BYTE).toFloat() }
+                }
+            }
+            "int8" -> ByteArray(size).let { v ->
+                {
+                    it.get(v)
+                    fill { at -> v[at].toFloat() }
+                }
+            }
+            "float32" -> FloatArray(size).let { v ->
+                {
+                    it.asFloatBuffer().get(v)
+                    fill { at -> v[at] }
+                }
+            }
+            "int32" -> IntArray(size).let { v ->
+                {
+                    it.asIntBuffer().get(v)
+                    fill { at -> v[at].toFloat() }
+                }
+            }
+            "int64" -> LongArray(size).let { v ->
+                {
+                    it.asLongBuffer().get(v)
+                    fill { at -> v[at].toFloat() }
+                }
+            }
             else -> throw DemoError("This app does not read outputs of $dtype, only $OUTPUT_TYPES. Export it again.")
         }
 

@@ -46,7 +46,12 @@ class GoldenTest {
     @Test
     fun `every stage is timed and every pixel counted`() {
         start(Golden.cases.first()).pipeline.use { pipeline ->
-            val times = pipeline.run { rgba -> Golden.cases.first().rgba().copyInto(rgba) }
+            val times = pipeline.run { rgba ->
+                Golden.cases
+                    .first()
+                    .rgba()
+                    .copyInto(rgba)
+            }
             assertEquals(setOf(Stage.PRE, Stage.INFERENCE, Stage.POST), times.keys)
             assertTrue(times.values.all { it > 0 })
             assertEquals(1f, pipeline.mask.shares().sum(), 1e-4f)

@@ -50,7 +50,8 @@ class PostprocessTest {
             val scores =
                 List(depth) { c ->
                     (value(top, left, c) * (1 - (x - left)) + value(top, left + 1, c) * (x - left)) * (1 - (y - top)) +
-                        (value(top + 1, left, c) * (1 - (x - left)) + value(top + 1, left + 1, c) * (x - left)) * (y - top)
+                        (value(top + 1, left, c) * (1 - (x - left)) + value(top + 1, left + 1, c) * (x - left)) *
+                        (y - top)
                 }
             val order = scores.indices.sortedByDescending { scores[it] }
             order[0].takeIf { scores[order[0]] - scores[order[1]] > 1e-4 }
@@ -60,7 +61,12 @@ class PostprocessTest {
     @Test
     fun `logits of every type and size are enlarged, then the largest wins`() {
         for (dtype in listOf("float32", "int8", "uint8")) {
-            for ((input, output) in listOf((8 to 12) to (4 to 6), (7 to 9) to (2 to 3), (5 to 5) to (1 to 1), (4 to 6) to (4 to 6))) {
+            for ((input, output) in listOf(
+                (8 to 12) to (4 to 6),
+                (7 to 9) to (2 to 3),
+                (5 to 5) to (1 to 1),
+                (4 to 6) to (4 to 6),
+            )) {
                 val manifest = manifestOf(input, output, outputType = dtype, classes = 4)
                 val range = if (dtype == "uint8") 0..255 else -128..127
                 val logits = List(output.first * output.second * 4) { range.random(random) }

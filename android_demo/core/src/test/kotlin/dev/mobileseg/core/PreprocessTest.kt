@@ -10,7 +10,9 @@ class PreprocessTest {
     private fun pixels(count: Int) = Random(1).let { random -> IntArray(count) { random.nextInt() } }
 
     /** One byte after the other, as a reader of the manifest would write it. */
-    private fun expected(rgba: IntArray) = rgba.flatMap { word -> List(3) { channel -> word ushr 8 * channel and 0xff } }
+    private fun expected(
+        rgba: IntArray,
+    ) = rgba.flatMap { word -> List(3) { channel -> word ushr 8 * channel and 0xff } }
 
     private fun packed(
         spec: InputSpec,

@@ -41,7 +41,10 @@ class StartTest {
         for (error in errors) {
             val started = start(Delegate.GPU, make = refusing(error))
             assertEquals(Delegate.XNNPACK, started.delegate)
-            assertTrue(started.notice, "on the CPU instead. m.tflite does not run on GPU: no OpenCL here." in started.notice)
+            assertTrue(
+                started.notice,
+                "on the CPU instead. m.tflite does not run on GPU: no OpenCL here." in started.notice,
+            )
             assertNull(marker.found())
         }
     }

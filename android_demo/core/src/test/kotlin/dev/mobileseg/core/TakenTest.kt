@@ -37,7 +37,9 @@ class TakenTest {
     @Test
     fun `what is no model has no operations to count`() {
         for (bytes in listOf(ByteArray(0), ByteArray(64), ByteArray(64) { 0x7f })) {
-            assertTrue("not a TFLite model" in messageOf { countOperations(direct(bytes.size).put(bytes).apply { flip() }) })
+            assertTrue(
+                "not a TFLite model" in messageOf { countOperations(direct(bytes.size).put(bytes).apply { flip() }) },
+            )
         }
     }
 }

@@ -31,7 +31,11 @@ class DesktopEngine(
         InterpreterBuilder(graph, BuiltinOpResolverWithoutDefaultDelegates()).use { builder ->
             check(builder.apply(interpreter, options.threads) == tensorflowlite.kTfLiteOk) { "it cannot be built" }
         }
-        xnnpack?.let { check(interpreter.ModifyGraphWithDelegate(it.handle) == tensorflowlite.kTfLiteOk) { "no XNNPACK" } }
+        xnnpack?.let {
+            check(
+                interpreter.ModifyGraphWithDelegate(it.handle) == tensorflowlite.kTfLiteOk,
+            ) { "no XNNPACK" }
+        }
         check(interpreter.AllocateTensors() == tensorflowlite.kTfLiteOk) { "its tensors cannot be allocated" }
     }
 
@@ -65,7 +69,11 @@ class DesktopEngine(
     }
 }
 
-private fun bytesOf(tensor: TfLiteTensor): ByteBuffer = tensor.data().raw().capacity(tensor.bytes()).asByteBuffer()
+private fun bytesOf(tensor: TfLiteTensor): ByteBuffer = tensor
+    .data()
+    .raw()
+    .capacity(tensor.bytes())
+    .asByteBuffer()
 
 private fun describe(tensor: TfLiteTensor): TensorInfo {
     val shape = List(tensor.dims().size()) { tensor.dims().data(it) }

@@ -29,7 +29,13 @@ class FakeEngine(
     private val inputSize = manifest.input.run { height * width * 3 }
     private val outputSize = manifest.output.run { height * width * depth }
     var closed = false
-    override val input = manifest.input.run { TensorInfo(dtype, listOf(1, height, width, 3), inputSize * sizeOf(dtype)) }
+    override val input = manifest.input.run {
+        TensorInfo(
+            dtype,
+            listOf(1, height, width, 3),
+            inputSize * sizeOf(dtype),
+        )
+    }
     override val output =
         manifest.output.run {
             val channels = if (givesLabels) emptyList() else listOf(depth)

@@ -14,7 +14,10 @@ object Golden {
     /** Files that an app must refuse, and words of the message. */
     val bad: Map<File, String> =
         index.getJSONArray("bad").let { rows ->
-            List(rows.length(), rows::getJSONObject).associate { File(folder, it.getString("file")) to it.getString("says") }
+            List(rows.length(), rows::getJSONObject).associate {
+                File(folder, it.getString("file")) to
+                    it.getString("says")
+            }
         }
 
     fun model(name: String) = map(File(folder, "models/$name.tflite"))
@@ -48,7 +51,11 @@ class GoldenCase(
         if (logits) {
             val found = ByteArray(given.limit()).also { given.duplicate().get(it) }
             val errors = values(found, dtype).zip(values(output, dtype)) { a, b -> kotlin.math.abs(a - b) }
-            if (found.size != output.size || errors.max() > tolerance) return "$name: off by ${errors.max()}, $tolerance is allowed"
+            if (found.size != output.size ||
+                errors.max() > tolerance
+            ) {
+                return "$name: off by ${errors.max()}, $tolerance is allowed"
+            }
         }
         return wrongIn(mask)
     }
@@ -71,4 +78,6 @@ private fun values(
     }
 
 private fun floats(bytes: ByteArray): FloatArray =
-    ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().let { from -> FloatArray(from.limit(), from::get) }
+    ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().let { from ->
+        FloatArray(from.limit(), from::get)
+    }

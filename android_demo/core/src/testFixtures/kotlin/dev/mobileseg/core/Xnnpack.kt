@@ -29,7 +29,10 @@ internal class Xnnpack(
             options.setInt(FLAGS_AT, INTEGERS)
             library.getFunction("TfLiteXNNPackDelegateCreate").invokePointer(arrayOf(options))
         }
-    val handle: TfLiteDelegate = DelegateAt(com.sun.jna.Pointer.nativeValue(made))
+    val handle: TfLiteDelegate = DelegateAt(
+        com.sun.jna.Pointer
+            .nativeValue(made),
+    )
 
     override fun close() {
         library.getFunction("TfLiteXNNPackDelegateDelete").invokeVoid(arrayOf(made))

@@ -6,13 +6,21 @@ import org.junit.Test
 import java.io.File
 
 /** `-Dassets=FOLDER` is an app's folder of assets that `mobile-seg bundle` wrote. */
-class ModelIndexTest {
+class ModelEntryTest {
     private val models = File(requireNotNull(System.getProperty("assets")), "models")
 
     @Test
     fun `every bundled model is listed, and named so that people can tell them apart`() {
         val entries = parseIndex(models.resolve("index.json").readText())
-        assertEquals(models.listFiles { file -> file.extension == "tflite" }.orEmpty().map { it.name }.sorted(), entries.map { it.file }.sorted())
+        assertEquals(
+            models
+                .listFiles { file ->
+                    file.extension == "tflite"
+                }.orEmpty()
+                .map { it.name }
+                .sorted(),
+            entries.map { it.file }.sorted(),
+        )
         assertEquals(entries.size, entries.map { it.label }.distinct().size)
         assertEquals("int8", preferred(entries)?.precision)
     }

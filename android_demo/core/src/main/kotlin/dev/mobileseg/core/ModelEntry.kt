@@ -38,7 +38,8 @@ fun parseIndex(text: String): List<ModelEntry> =
     }
 
 /** The one to begin with: integers are what this project is about. */
-fun preferred(models: List<ModelEntry>): ModelEntry? = models.firstOrNull { it.precision == "int8" } ?: models.firstOrNull()
+fun preferred(models: List<ModelEntry>): ModelEntry? =
+    models.firstOrNull { it.precision == "int8" } ?: models.firstOrNull()
 
 private fun entryOf(row: JSONObject): ModelEntry {
     val manifest = row.getJSONObject("manifest")
@@ -48,7 +49,11 @@ private fun entryOf(row: JSONObject): ModelEntry {
             precision,
             manifest.getString("model"),
             manifest.getJSONObject("output").getString("kind"),
-            manifest.getJSONObject("input").getString("dtype").takeIf { it != "uint8" }?.let { "$it input" },
+            manifest
+                .getJSONObject("input")
+                .getString("dtype")
+                .takeIf { it != "uint8" }
+                ?.let { "$it input" },
         )
     return ModelEntry(row.getString("file"), precision, parts.joinToString(" · "))
 }
