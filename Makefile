@@ -4,6 +4,7 @@
 #   make test         what CI runs
 #   make test-slow    the long tests
 #   make test-web     the web demo in a real Chromium (needs chromium, node, npm)
+#   make test-android the Android demo: built, tested on the JVM, packaged (needs a JDK, Maven, zipalign, apksigner)
 #   make test-clients others' programs read our files: MediaPipe, Netron, LiteRT's benchmark (needs node, a network)
 #   make lint         ruff and mypy only
 #   make docs         rewrite the generated pages of docs/
@@ -25,7 +26,7 @@ PARALLEL ?= --numprocesses 2 --dist loadfile
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-slow test-web test-clients lint docs format wheel-smoke clean
+.PHONY: quickstart test test-slow test-web test-android test-ios test-clients lint docs format wheel-smoke clean
 
 # Nothing on the caller's path, the checkout included, may shadow the installed package.
 export PYTHONSAFEPATH := 1
@@ -36,7 +37,8 @@ quickstart: $(VENV)/package.stamp
 
 test: export MOBILE_SEG_INSTALLED := 1
 test: lint wheel-smoke
-	@echo "not run here: the long tests (make test-slow); the web demo in Chromium (make test-web); others' programs (make test-clients)"
+	@echo "not run here: the long tests (make test-slow); the web demo in Chromium (make test-web);" \
+	    "the Android demo (make test-android); the iOS demo in Swift (make test-ios); others' programs (make test-clients)"
 	$(VENV)/bin/pytest $(PARALLEL)
 
 test-slow: export MOBILE_SEG_INSTALLED := 1
@@ -48,6 +50,12 @@ test-web: $(VENV)/dev.stamp
 	@command -v npm >/dev/null || { echo "make test-web needs Node.js and npm: https://nodejs.org"; exit 1; }
 	npm ci --ignore-scripts --prefix web_demo
 	$(VENV)/bin/pytest -m slow tests/e2e/test_web.py tests/golden/test_apps.py
+
+# Debian's programs are installed where that is allowed, and named otherwise; the rest is pinned by hash.
+test-android: export MOBILE_SEG_INSTALLED := 1
+test-android: $(VENV)/dev.stamp
+	$(VENV)/bin/python android_demo/ci/build.py install
+	$(VENV)/bin/pytest -m slow tests/e2e/test_android.py
 
 test-clients: export MOBILE_SEG_INSTALLED := 1
 test-clients: $(VENV)/dev.stamp

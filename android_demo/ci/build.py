@@ -1,0 +1,227 @@
+"""Builds and tests the app on a plain Linux machine, without Gradle, Google's Maven repository or an Android SDK.
+
+    python3 android_demo/ci/build.py [--work DIR] [--assets DIR] [--define NAME=VALUE ...] STEP ...
+
+    install   Debian's programs: a JDK, Maven, zipalign, apksigner
+    fetch     Maven Central's files, each checked against checksums.txt
+    compile   core, app and their tests, against the real TensorFlow Lite classes and a current Android framework
+    core      the core's tests, on the JVM; they need --define golden=DIR and assets=DIR
+    app       the app's tests, under Robolectric; they need golden, picture, resize and intent, too
+    screen    the test that draws the screen, alone; it needs picture and writes screenshot
+    apk       a signed package for arm64, its signature verified, its manifest read back
+    lint      ktlint and detekt
+
+`docs` of the app: ../README.md. Gradle does the same for people; `tests/e2e/test_android.py` calls this.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+from toolchain import CHECKSUMS, BuildError, Toolchain, install_programs, missing, run
+
+APP = Path(__file__).resolve().parents[1]
+PACKAGE = "dev.mobileseg.demo"
+MIN_SDK, TARGET_SDK = 24, 35
+ABI = "arm64-v8a"
+JVM = ("-Xmx1500m", "-XX:+UseSerialGC")
+BRIEF = "-XX:TieredStopAtLevel=1"  # the better compiler of the JVM does not pay for programs of seconds
+STEPS = ("install", "fetch", "compile", "core", "app", "screen", "apk", "lint")
+
+
+class Build:
+    """Where things are; one method per step."""
+
+    def __init__(self, work: Path, assets: Path, defines: list[str]) -> None:
+        self.work, self.assets, self.defines = work, assets, defines
+        self.tools = Toolchain(work / "maven")
+        self.android = "app/android-all-*.jar"
+
+    def install(self) -> None:
+        """Those that are there stay as they are."""
+        install_programs()
+
+    def fetch(self) -> None:
+        """Every file is checked, also those that were there before."""
+        self.tools.fetch()
+
+    def compile(self) -> None:
+        """Kotlin warnings are errors."""
+        stdlib = [self.tools.one("app/kotlin-stdlib-*.jar")]
+        json = self.tools.one("test/json-*.jar")
+        self._kotlin("core", ["core/src/main"], [*stdlib, json])
+        self._resources()
+        path = [*stdlib, self.tools.one(self.android), *self._tflite(), self._out("core"), self._out("r")]
+        self._kotlin("app", ["app/src/main"], path)
+        fixtures = "core/src/testFixtures"
+        tests = [*stdlib, *self._test_jars(), self._out("core")]
+        self._kotlin("core-test", [fixtures, "core/src/test"], tests, friend="core")
+        path = [*self._robolectric_path()[2:], self.tools.one(self.android)]
+        self._kotlin("app-test", [fixtures, "app/src/test"], path, friend="app")
+
+    def core(self) -> None:
+        """Real inference: no phone is needed for it."""
+        path = [self._out("core-test"), self._out("core"), self.tools.one("app/kotlin-stdlib-*.jar")]
+        self._junit("core-test", [*path, *self._test_jars()])
+
+    def app(self) -> None:
+        """All of the app's tests."""
+        self._junit("app-test", self._robolectric_path(), self._robolectric_options())
+
+    def screen(self) -> None:
+        """A picture for the documentation."""
+        self._junit("app-test", self._robolectric_path(), self._robolectric_options(), only="PictureOfTheScreenTest")
+
+    def apk(self) -> None:
+        """The signature is of a key made here: this package is for looking at, and for phones of developers."""
+        unsigned, aligned, signed = (self.work / f"{name}.apk" for name in ("unsigned", "aligned", "mobile-seg-demo"))
+        self._package(unsigned)
+        run("zipalign", "-f", "-p", "4", unsigned, aligned)
+        key = self.work / "debug.keystore"
+        if not key.exists():
+            words = ("-genkeypair", "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000")
+            secret = ("-storepass", "android", "-keypass", "android", "-dname", "CN=Android Debug")
+            run("keytool", *words, *secret, "-keystore", key)
+        run("apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--out", signed, aligned)
+        print(run("apksigner", "verify", "--verbose", "--min-sdk-version", MIN_SDK, signed))
+        print(run("zipalign", "-c", "-p", "4", signed), end="")
+        print(run(self.tools.aapt2, "dump", "badging", signed))
+
+    def lint(self) -> None:
+        """The rules are those of ../.editorconfig and detekt.yml."""
+        sources = ["core/**/*.kt", "app/**/*.kt", "*.kts", "core/*.kts", "app/*.kts"]
+        run("java", *JVM, BRIEF, "-jar", self.tools.one("lint/ktlint-cli-*.jar"), *sources, cwd=APP)
+        rules = ("--config", APP / "ci" / "detekt.yml", "--build-upon-default-config")
+        run(
+            "java", *JVM, BRIEF, "-jar", self.tools.one("lint/detekt-cli-*.jar"), *rules, "--input", "core,app", cwd=APP
+        )
+
+    def _kotlin(self, name: str, sources: list[str], path: list[Path], friend: str = "") -> None:
+        out, stamp = self._out(name), self.work / f"{name}.stamp"
+        files = sorted(file for folder in sources for file in (APP / folder).rglob("*.kt"))
+        # What it was made of: nothing is compiled twice.
+        made_of = hashlib.sha256(b"".join(file.read_bytes() for file in (*files, Path(__file__), CHECKSUMS)))
+        for other in sorted(self.work.glob("*.stamp")):
+            if self._out(other.stem) in path:
+                made_of.update(other.read_bytes())
+        if stamp.exists() and stamp.read_text() == made_of.hexdigest() and out.is_dir():
+            return
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(out, ignore_errors=True)
+        options = ["-no-stdlib", "-no-reflect", "-jvm-target", "11", "-Werror", "-module-name", name]
+        if friend:
+            options.append(f"-Xfriend-paths={self._out(friend)}")
+        compiler = ("java", *JVM, BRIEF, "-cp", _path(self.tools.jars("kotlin")))
+        main = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
+        run(*compiler, main, *options, "-cp", _path(path), "-d", out, *files)
+        stamp.write_text(made_of.hexdigest())
+
+    def _resources(self) -> None:
+        """`resources.apk` and the class `R`. AGP takes the package's name from Gradle; here it is written in."""
+        manifest = self.work / "AndroidManifest.xml"
+        text = (APP / "app/src/main/AndroidManifest.xml").read_text("utf-8")
+        manifest.write_text(text.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1))
+        compiled, made = self.work / "res.zip", self.work / "generated"
+        shutil.rmtree(made, ignore_errors=True)
+        run(self.tools.aapt2, "compile", "--dir", APP / "app/src/main/res", "-o", compiled)
+        link = ("-I", self.tools.one(self.android), "--manifest", manifest, "--java", made)
+        sdk = ("--min-sdk-version", MIN_SDK, "--target-sdk-version", TARGET_SDK)
+        version = ("--version-code", 1, "--version-name", "1.0")
+        run(self.tools.aapt2, "link", "-o", self.work / "resources.apk", *link, *sdk, *version, compiled)
+        sources = sorted(made.rglob("*.java"))
+        run("javac", "-nowarn", "-d", self._out("r"), *sources)
+        stamp = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
+        (self.work / "r.stamp").write_text(stamp.hexdigest())
+
+    def _package(self, target: Path) -> None:
+        dexed = self.work / "dex.zip"
+        jars = [_jar(self._out(name), self.work / f"{name}.jar") for name in ("core", "app", "r")]
+        libraries = [self.tools.one("app/kotlin-stdlib-*.jar"), *self._tflite()]
+        d8 = ("java", *JVM, BRIEF, "-cp", self.tools.one("app/r8-*.jar"), "com.android.tools.r8.D8", "--release")
+        framework = ("--lib", self.tools.one(self.android), "--min-api", MIN_SDK)
+        run(*d8, *framework, "--output", dexed, *jars, *libraries)
+        shutil.copy(self.work / "resources.apk", target)
+        with zipfile.ZipFile(target, "a") as package, zipfile.ZipFile(dexed) as dex:
+            for name in dex.namelist():
+                package.writestr(name, dex.read(name), zipfile.ZIP_DEFLATED)
+            # Stored as they are, so that both can be mapped from the package.
+            for library in self.tools.native_libraries(ABI):
+                package.write(library, f"lib/{ABI}/{library.name}")
+            for asset in sorted(path for path in self.assets.rglob("*") if path.is_file()):
+                package.write(asset, f"assets/{asset.relative_to(self.assets).as_posix()}")
+
+    def _junit(self, name: str, path: list[Path], options: tuple[str, ...] = (), only: str = "") -> None:
+        classes = self._out(name)
+        found = sorted(file.relative_to(classes).with_suffix("") for file in classes.rglob(f"*{only or 'Test'}.class"))
+        tests = [".".join(file.parts) for file in found]
+        defines = [f"-D{one}" for one in (f"assets={self.assets}", *self.defines)]
+        words = ("-cp", _path(path), *options, *defines, "org.junit.runner.JUnitCore", *tests)
+        print(run("java", *JVM, "-Djava.awt.headless=true", *words, cwd=self.work))
+
+    def _robolectric_options(self) -> tuple[str, ...]:
+        """Its Android comes from the fetched files, our resources from the package made of them."""
+        config = self.work / "config" / "com" / "android" / "tools" / "test_config.properties"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(
+            f"android_merged_manifest={self.work / 'AndroidManifest.xml'}\n"
+            f"android_merged_assets={self.assets}\n"
+            f"android_resource_apk={self.work / 'resources.apk'}\n"
+            f"android_custom_package={PACKAGE}\n"
+        )
+        framework = self.tools.one("test/android-all-instrumented-*.jar")
+        return ("-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework.parent}")
+
+    def _robolectric_path(self) -> list[Path]:
+        """Without Android itself: that comes from Robolectric, which alters it."""
+        own = [self._out(name) for name in ("app-test", "app", "core", "r")]
+        resources = APP / "app/src/test/resources"
+        stdlib = self.tools.one("app/kotlin-stdlib-*.jar")
+        return [self.work / "config", *own, resources, stdlib, *self._tflite(), *self._test_jars()]
+
+    def _test_jars(self) -> list[Path]:
+        return [jar for jar in self.tools.jars("test") if "android-all" not in jar.name]
+
+    def _tflite(self) -> list[Path]:
+        return [jar for jar in self.tools.jars("app") if jar.name.startswith("tensorflow-lite")]
+
+    def _out(self, name: str) -> Path:
+        return self.work / "classes" / name
+
+
+def _path(jars: list[Path]) -> str:
+    return os.pathsep.join(map(str, jars))
+
+
+def _jar(classes: Path, target: Path) -> Path:
+    with zipfile.ZipFile(target, "w") as jar:
+        for file in sorted(path for path in classes.rglob("*") if path.is_file()):
+            jar.write(file, file.relative_to(classes).as_posix())
+    return target
+
+
+def main() -> int:
+    """Do the steps in the order given."""
+    parser = argparse.ArgumentParser(description="Build and test the Android demo without Gradle.")
+    parser.add_argument("steps", nargs="+", choices=STEPS, metavar="STEP", help=", ".join(STEPS))
+    parser.add_argument("--work", type=Path, default=APP / "build" / "ci")
+    parser.add_argument("--assets", type=Path, default=APP / "app/src/main/assets")
+    parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE")
+    args = parser.parse_args()
+    build = Build(args.work.resolve(), args.assets.resolve(), args.define)
+    try:
+        if "install" not in args.steps and missing():
+            raise BuildError(f"not all programs are here; install them: apt-get install {' '.join(missing())}")
+        for step in args.steps:
+            getattr(build, step)()
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
