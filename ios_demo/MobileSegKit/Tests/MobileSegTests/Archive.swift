@@ -7,23 +7,23 @@ func archive(_ members: [(String, String)], base: Int = 0, method: Int = 0, comm
   var (files, directory) = (Data(), Data())
   for (name, text) in members {
     let (title, body) = (Data(name.utf8), Data(text.utf8))
-    let common =
-      half(0) + half(method) + word(0) + word(Int(crc32(body))) + word(body.count) + word(body.count)
-      + half(title.count) + half(0)
-    directory += word(0x0201_4b50) + half(20) + half(20) + common + half(0) + half(0) + half(0) + word(0)
-    directory += word(base + files.count) + title
-    files += word(0x0403_4b50) + half(20) + common + title + body
+    let sizes = [crc32(body), UInt32(body.count), UInt32(body.count)].map(bytes)
+    let common = [bytes(UInt16(0)), bytes(UInt16(method)), bytes(UInt32(0))] + sizes + [bytes(UInt16(title.count))]
+    directory += join([bytes(UInt32(0x0201_4b50)), bytes(UInt32(20))] + common)
+    directory += join([Data(count: 12), bytes(UInt32(base + files.count)), title])
+    files += join([bytes(UInt32(0x0403_4b50)), bytes(UInt16(20))] + common)
+    files += join([Data(count: 2), title, body])
   }
-  let end =
-    word(0x0605_4b50) + word(0) + half(members.count) + half(members.count) + word(directory.count)
-    + word(base + files.count) + half(comment.utf8.count)
-  return files + directory + end + Data(comment.utf8)
+  let counts = [bytes(UInt16(members.count)), bytes(UInt16(members.count))]
+  let places = [bytes(UInt32(directory.count)), bytes(UInt32(base + files.count)), bytes(UInt16(comment.utf8.count))]
+  let end = join([bytes(UInt32(0x0605_4b50)), Data(count: 4)] + counts + places)
+  return join([files, directory, end, Data(comment.utf8)])
 }
 
-private func half(_ value: Int) -> Data {
-  withUnsafeBytes(of: UInt16(value).littleEndian) { Data($0) }
+private func bytes<Number: FixedWidthInteger>(_ value: Number) -> Data {
+  withUnsafeBytes(of: value.littleEndian) { Data($0) }
 }
 
-private func word(_ value: Int) -> Data {
-  withUnsafeBytes(of: UInt32(value).littleEndian) { Data($0) }
+private func join(_ parts: [Data]) -> Data {
+  Data(parts.joined())
 }

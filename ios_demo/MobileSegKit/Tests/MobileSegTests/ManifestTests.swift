@@ -65,7 +65,7 @@ struct ManifestTests {
   }
 
   @Test func isReadFromTheFileThatCarriesIt() throws {
-    let model = Data(count: 4) + Data("TFL3".utf8) + Data(count: 40)
+    let model = Data([0, 0, 0, 0] + Array("TFL3".utf8) + [UInt8](repeating: 0, count: 40))
     let json = String(decoding: changed(), as: UTF8.self)
     let read = try Manifest(tflite: model + archive([("mobile_seg.json", json)], base: 48), file: "x.tflite")
     #expect(try Manifest(json: changed(), file: "x.tflite") == read)
