@@ -4,6 +4,7 @@
 #   make test         what CI runs
 #   make test-slow    the long tests
 #   make test-web     the web demo in a real Chromium (needs chromium, node, npm)
+#   make test-ios     the iOS demo's core in Swift, with real inference (Linux; root, or a swift on the path)
 #   make lint         ruff and mypy only
 #   make docs         rewrite the generated pages of docs/
 #   make format       rewrite the sources in the house format
@@ -24,7 +25,7 @@ PARALLEL ?= --numprocesses 2 --dist loadfile
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-slow test-web lint docs format wheel-smoke clean
+.PHONY: quickstart test test-slow test-web test-ios lint docs format wheel-smoke clean
 
 # Nothing on the caller's path, the checkout included, may shadow the installed package.
 export PYTHONSAFEPATH := 1
@@ -35,7 +36,8 @@ quickstart: $(VENV)/package.stamp
 
 test: export MOBILE_SEG_INSTALLED := 1
 test: lint wheel-smoke
-	@echo "not run here: the long tests (make test-slow); the web demo in Chromium (make test-web)"
+	@echo "not run here: the long tests (make test-slow); the web demo in Chromium (make test-web);" \
+	    "the iOS demo in Swift (make test-ios)"
 	$(VENV)/bin/pytest $(PARALLEL)
 
 test-slow: export MOBILE_SEG_INSTALLED := 1
@@ -47,6 +49,12 @@ test-web: $(VENV)/dev.stamp
 	@command -v npm >/dev/null || { echo "make test-web needs Node.js and npm: https://nodejs.org"; exit 1; }
 	npm ci --ignore-scripts --prefix web_demo
 	$(VENV)/bin/pytest -m slow tests/e2e/test_web.py tests/golden/test_apps.py
+
+# The toolchain comes from Debian where there is none (ios_demo/swift.sh).
+test-ios: export MOBILE_SEG_INSTALLED := 1
+test-ios: $(VENV)/dev.stamp
+	ios_demo/swift.sh swift --version
+	$(VENV)/bin/pytest -m slow tests/e2e/test_ios.py
 
 # mypy runs from tests/ so that `-p mobile_seg` is the installed package, under its real names.
 lint: $(VENV)/dev.stamp
@@ -70,7 +78,7 @@ wheel-smoke: $(VENV)/package.stamp
 	rm -rf .venv-wheel
 
 clean:
-	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-wheel .toolchains build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/pip.stamp:
 	$(PYTHON) -m venv $(VENV)

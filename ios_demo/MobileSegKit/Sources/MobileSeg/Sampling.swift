@@ -19,7 +19,11 @@ struct Sampling {
     self.low = low
     high = low.map { min($0 + 1, had - 1) }
     share = zip(places, low).map { Float($0 - Double($1)) }
-    nearest = (0..<wanted).map { (2 * $0 + 1) * had / (2 * wanted) }
+    // In whole numbers: some centres fall between two pixels exactly.
+    nearest = (0..<wanted).map { (pixel: Int) -> Int in
+      let twice: Int = 2 * pixel + 1
+      return twice * had / (2 * wanted)
+    }
     let starts = (0..<wanted).filter { $0 == 0 || low[$0] != low[$0 - 1] }
     runs = zip(starts, starts.dropFirst() + [wanted]).map { $0..<$1 }
   }

@@ -113,5 +113,10 @@ private let table: [UInt32] = (0..<256).map { byte in
 
 /// CRC-32 as ZIP has it.
 func crc32(_ bytes: Data) -> UInt32 {
-  ~bytes.reduce(~0) { value, byte in value >> 8 ^ table[Int((value ^ UInt32(byte)) & 0xff)] }
+  var value = UInt32.max
+  for byte in bytes {
+    let place = Int(UInt8(truncatingIfNeeded: value) ^ byte)
+    value = value >> 8 ^ table[place]
+  }
+  return ~value
 }

@@ -30,6 +30,7 @@ struct GoldenTests {
     }
     #expect(wrong.count == 0)
     #expect(abs(pipeline.mask.shares.reduce(0, +) - 1) < 1e-9)
+    print("golden: \(one.name)")  // which were compared, for `tests/e2e/test_ios.py`
   }
 
   @Test(arguments: Golden.bad)

@@ -39,4 +39,16 @@ struct CatalogueTests {
       #expect(try Catalogue(folder: folder).entries.count == 1)
     }
   }
+
+  static let bundled = ProcessInfo.processInfo.environment["MOBILE_SEG_BUNDLED"].map(URL.init(fileURLWithPath:))
+
+  @Test(.enabled(if: bundled != nil, "MOBILE_SEG_BUNDLED names no folder; `make test-ios` makes one"))
+  func whatPythonBundledIsRead() throws {
+    let found = try Catalogue(folder: try #require(Self.bundled))
+    #expect(found.first != nil)
+    for entry in found.entries {
+      let manifest = try entry.manifest.get()
+      print("catalogue: \(entry.file) \(manifest.inputTensor) \(manifest.outputTensor)")
+    }
+  }
 }
