@@ -9,6 +9,7 @@ final class Camera: NSObject, FrameSource {
   private let session = AVCaptureSession()
   private let queue = DispatchQueue(label: "mobile-seg.camera", qos: .userInitiated)
   private let frames = LatestFrame<Frame>()
+  private var observer: (any NSObjectProtocol)?
 
   /// - Throws: `DemoError` if it was refused, or there is none.
   static func open() async throws -> Camera {
@@ -24,7 +25,7 @@ final class Camera: NSObject, FrameSource {
   }
 
   func close() {
-    NotificationCenter.default.removeObserver(self)
+    if let observer { NotificationCenter.default.removeObserver(observer) }
     frames.close(DemoError("The camera was stopped."))
     queue.async { self.session.stopRunning() }
   }
@@ -56,8 +57,13 @@ final class Camera: NSObject, FrameSource {
     session.addOutput(output)
     if session.canSetSessionPreset(.hd1280x720) { session.sessionPreset = .hd1280x720 }
     turnUpright(output.connection(with: .video))
-    NotificationCenter.default.addObserver(
-      self, selector: #selector(failed), name: .AVCaptureSessionRuntimeError, object: session)
+    observer = NotificationCenter.default.addObserver(
+      forName: .AVCaptureSessionRuntimeError, object: session, queue: nil
+    ) { [frames] notification in
+      let error = notification.userInfo?[AVCaptureSessionErrorKey] as? Error
+      let reason = error?.localizedDescription ?? "no reason given"
+      frames.close(DemoError("The camera stopped: \(reason) Open it again."))
+    }
   }
 
   /// The sensor lies across the phone, which the app is held upright in.
@@ -68,12 +74,6 @@ final class Camera: NSObject, FrameSource {
     } else if connection?.isVideoOrientationSupported == true {
       connection?.videoOrientation = .portrait
     }
-  }
-
-  @objc private func failed(_ notification: Notification) {
-    let error = notification.userInfo?[AVCaptureSessionErrorKey] as? Error
-    let reason = error?.localizedDescription ?? "no reason given"
-    frames.close(DemoError("The camera stopped: \(reason) Open it again."))
   }
 }
 

@@ -35,12 +35,18 @@ struct ModelControls: View {
 
   var body: some View {
     VStack(alignment: .leading, spacing: 8) {
-      Picker("Model", selection: model) {
-        if demo.entry == nil { Text("none").tag(Catalogue.Entry.ID?.none) }
-        ForEach(demo.entries) { entry in Text(entry.label).tag(Catalogue.Entry.ID?.some(entry.id)) }
+      LabeledContent("Model") {
+        Picker("Model", selection: model) {
+          if demo.entry == nil { Text("none").tag(String?.none) }
+          ForEach(demo.entries) { entry in Text(entry.label).tag(String?.some(entry.file)) }
+        }
+        .labelsHidden()
       }
-      Picker("Runs on", selection: units) {
-        ForEach(ComputeUnits.allCases) { one in Text(one.name).tag(one) }
+      LabeledContent("Runs on") {
+        Picker("Runs on", selection: units) {
+          ForEach(ComputeUnits.allCases) { one in Text(one.name).tag(one) }
+        }
+        .labelsHidden()
       }
       if let manifest = demo.manifest { facts(manifest) }
     }
@@ -48,9 +54,9 @@ struct ModelControls: View {
     .disabled(!demo.status.isEmpty)
   }
 
-  private var model: Binding<Catalogue.Entry.ID?> {
+  private var model: Binding<String?> {
     Binding(
-      get: { demo.entry?.id },
+      get: { demo.entry?.file },
       set: { file in
         if let file { Task { await demo.choose(file) } }
       })

@@ -46,8 +46,8 @@ final class Demo: ObservableObject {
     }
   }
 
-  func choose(_ file: Catalogue.Entry.ID) async {
-    guard let chosen = entries.first(where: { $0.id == file }), file != entry?.id else { return }
+  func choose(_ file: String) async {
+    guard let chosen = entries.first(where: { $0.file == file }), file != entry?.file else { return }
     await attempt("opening \(chosen.label)") { try await open(chosen, on: units) }
   }
 
@@ -97,7 +97,7 @@ final class Demo: ObservableObject {
   private func open(_ entry: Catalogue.Entry, on asked: ComputeUnits, remark: String = "") async throws {
     let (marker, store) = (marker, ModelStore(bundled: models, caches: caches))
     _ = try entry.manifest.get()
-    let opened = try await openSteppingDown(from: asked, file: entry.file) { units in
+    let opened = try await openSteppingDown(from: asked, file: entry.file) { (units) async throws -> CoreMLEngine in
       marker.set("\(entry.file) on \(units.name)")
       defer { marker.clear() }
       return try await CoreMLEngine.open(entry, from: store, units: units)

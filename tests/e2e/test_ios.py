@@ -110,7 +110,7 @@ def test_the_core_builds_and_its_masks_are_those_of_python(
     done = package("test", golden=golden, MOBILE_SEG_BUNDLED=str(bundled))
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     lines = done.stdout.splitlines()
-    compared = [line.split()[1] for line in lines if line.startswith("golden: ")]
+    compared = [line.removeprefix("golden: ") for line in lines if line.startswith("golden: ")]
     assert sorted(compared) == sorted(case["name"] for case in index["cases"])
     assert f"catalogue: street_float16.mlpackage image [1, 48, 64, 3] float32 [1, 24, 32, {len(CLASSES)}]" in lines
     assert "skipped" not in done.stdout
@@ -152,7 +152,7 @@ def test_each_stage_is_measured(swift: Swift, package: Any, golden: Path, index:
 
 
 def sources() -> list[Path]:
-    return sorted((*(APP / "App").rglob("*.swift"), *KIT.rglob("*.swift")))
+    return sorted(path for folder in (APP / "App", KIT, APP / "StandIns") for path in folder.rglob("*.swift"))
 
 
 def test_every_source_parses(swift: Swift) -> None:
@@ -169,6 +169,17 @@ def test_a_syntax_error_would_be_seen(swift: Swift) -> None:
     broken.parent.mkdir(parents=True, exist_ok=True)
     broken.write_text("#if canImport(CoreML)\nstruct Broken { func }\n#endif\n")
     assert swift("swiftc", "-parse", broken).returncode != 0
+
+
+def test_the_app_fits_its_core(swift: Swift) -> None:
+    """Types checked where Apple's frameworks are stood in for by what `StandIns/check.sh` says."""
+    modules = BUILD.with_name("ios-stand-ins")
+    done = swift(APP / "StandIns" / "check.sh", modules)
+    assert done.returncode == 0, done.stderr
+    wrong = modules / "wrong.swift"
+    wrong.write_text("import MobileSeg\nimport SwiftUI\nlet text = Text(Catalogue.formatVersion)\n")
+    done = swift("swiftc", "-typecheck", "-I", modules, wrong)
+    assert "cannot convert value of type 'Int'" in done.stderr
 
 
 def test_every_source_is_in_the_house_format(swift: Swift) -> None:

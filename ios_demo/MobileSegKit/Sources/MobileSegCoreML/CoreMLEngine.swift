@@ -1,6 +1,7 @@
 #if canImport(CoreML)
   import CoreImage
   import CoreML
+  import Foundation
   import MobileSeg
   import Vision
 
@@ -64,7 +65,7 @@
     public func run<Value>(_ use: (Output) throws -> Value) throws -> Value {
       guard let prepared else { throw DemoError("No frame was prepared.") }
       do {
-        try VNImageRequestHandler(cvPixelBuffer: prepared).perform([request])
+        try VNImageRequestHandler(cvPixelBuffer: prepared, options: [:]).perform([request])
       } catch {
         throw UnitsError(error.localizedDescription.trimmingCharacters(in: CharacterSet(charactersIn: ". ")))
       }

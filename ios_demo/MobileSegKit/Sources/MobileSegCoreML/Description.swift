@@ -1,5 +1,6 @@
 #if canImport(CoreML)
   import CoreML
+  import Foundation
   import MobileSeg
 
   extension Manifest {

@@ -12,9 +12,12 @@
     /// - Throws: `DemoError` if there is no memory for it.
     init(width: Int, height: Int) throws {
       // Shared with the GPU and the Neural Engine.
-      let attributes = [kCVPixelBufferIOSurfacePropertiesKey: [:] as CFDictionary] as CFDictionary
+      let attributes: [CFString: Any] = [
+        kCVPixelBufferIOSurfacePropertiesKey: [CFString: Any](), kCVPixelBufferMetalCompatibilityKey: true,
+      ]
       var made: CVPixelBuffer?
-      let status = CVPixelBufferCreate(nil, width, height, kCVPixelFormatType_32BGRA, attributes, &made)
+      let status = CVPixelBufferCreate(
+        nil, width, height, kCVPixelFormatType_32BGRA, attributes as CFDictionary, &made)
       guard let made else {
         throw DemoError("There is no memory for an image of \(width) x \(height) (\(status)). Close other apps.")
       }

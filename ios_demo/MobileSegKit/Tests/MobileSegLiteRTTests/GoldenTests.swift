@@ -30,7 +30,7 @@ struct GoldenTests {
     }
     #expect(wrong.count == 0)
     #expect(abs(pipeline.mask.shares.reduce(0, +) - 1) < 1e-9)
-    print("golden: \(one.name)")  // which were compared, for `tests/e2e/test_ios.py`
+    say("golden: \(one.name)")
   }
 
   @Test(arguments: Golden.bad)
@@ -54,4 +54,9 @@ struct GoldenTests {
     #expect(throws: DemoError.self) { try LiteRTEngine(file: Golden.url("x.mlpackage")) }
     #expect(throws: DemoError.self) { try LiteRTEngine(file: Golden.url("absent.tflite")) }
   }
+}
+
+/// For `tests/e2e/test_ios.py`, which counts what was compared: at once and whole, whatever else is written.
+private func say(_ line: String) {
+  FileHandle.standardOutput.write(Data("\n\(line)\n".utf8))
 }

@@ -48,7 +48,8 @@ struct CatalogueTests {
     #expect(found.first != nil)
     for entry in found.entries {
       let manifest = try entry.manifest.get()
-      print("catalogue: \(entry.file) \(manifest.inputTensor) \(manifest.outputTensor)")
+      let line = "\ncatalogue: \(entry.file) \(manifest.inputTensor) \(manifest.outputTensor)\n"
+      FileHandle.standardOutput.write(Data(line.utf8))  // for `tests/e2e/test_ios.py`
     }
   }
 }
