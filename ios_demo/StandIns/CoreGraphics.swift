@@ -1,6 +1,3 @@
-// Apple's names.
-// swift-format-ignore-file: AlwaysUseLowerCamelCase
-
 @_exported import Foundation
 
 public typealias CFArray = [Any]

@@ -183,7 +183,7 @@ def test_the_app_fits_its_core(swift: Swift) -> None:
 
 
 def test_every_source_is_in_the_house_format(swift: Swift) -> None:
-    done = swift("swift", "format", "lint", "--strict", "--configuration", APP / ".swift-format", *sources())
+    done = swift("swift", "format", "lint", "--strict", *sources())
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
