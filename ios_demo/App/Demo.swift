@@ -9,6 +9,8 @@ import MobileSegCoreML
 final class Demo: ObservableObject {
   static let warmup = 5
   static let repeats = 30
+  /// Between two updates of figures; faster cannot be read.
+  static let figuresEvery = Duration.milliseconds(200)
 
   @Published private(set) var entries: [Catalogue.Entry] = []
   @Published private(set) var entry: Catalogue.Entry?
@@ -31,6 +33,7 @@ final class Demo: ObservableObject {
   private let models = Bundle.main.bundleURL.appendingPathComponent("Models", isDirectory: true)
   private let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask)[0]
   private var timing = Timing()
+  private var figuresShown = ContinuousClock.now
 
   private var marker: CrashMarker { CrashMarker(folder: caches) }
 
@@ -141,7 +144,8 @@ final class Demo: ObservableObject {
     times[.camera] = camera
     times[.draw, default: 0] += watch.lap()
     timing.add(times)
-    (summary, shares) = (timing.summary, segmented.shares)
+    if source.isLive, figuresShown.duration(to: .now) < Self.figuresEvery { return }
+    (summary, shares, figuresShown) = (timing.summary, segmented.shares, .now)
   }
 }
 

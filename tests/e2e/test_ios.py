@@ -55,7 +55,7 @@ def run(*words: object, sees: str = "", **environment: str) -> subprocess.Comple
 
 @pytest.fixture(scope="session")
 def swift() -> Swift:
-    """The toolchain; skips where there is none."""
+    """The toolchain; skips where there is none. It is not installed for a test's sake: that is `make test-ios`."""
     if sys.platform != "linux":
         pytest.skip("LiteRT's library is tested on Linux; on a Mac, test the package in Xcode")
     if shutil.which("swift") is None and not (ROOT / ".toolchains" / "swift").is_dir():
@@ -131,9 +131,9 @@ def test_a_mistake_would_be_seen(package: Any, golden: Path, index: dict[str, An
     assert done.returncode != 0
     failed = [line for line in done.stdout.splitlines() if "recorded an issue" in line]
     assert all("swapped" in line or "nothing" in line for line in failed), failed
-    assert any("error <= one.tolerance" in line for line in failed)
-    assert any("wrong.count == 0" in line for line in failed)
-    assert any("sound.tflite was taken" in line for line in failed)
+    assert any("<= (one.tolerance" in line for line in failed), failed
+    assert any("wrong.count" in line for line in failed), failed
+    assert "sound.tflite was taken" in done.stdout
 
 
 def test_each_stage_is_measured(swift: Swift, package: Any, golden: Path, index: dict[str, Any]) -> None:
