@@ -17,7 +17,7 @@ import ai_edge_litert
 import numpy as np
 import pytest
 import yaml
-from golden import apps, street
+from golden import street
 
 from mobile_seg.bundling import APPS, bundle
 from mobile_seg.converters.coreml.writer import convert_coreml
@@ -78,15 +78,9 @@ def package(swift: Swift, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 
 @pytest.fixture(scope="session")
-def golden(tmp_path_factory: pytest.TempPathFactory, swift: Swift) -> Path:
-    """The golden files, made once Swift is known to be there; `MOBILE_SEG_GOLDEN` names ones made before."""
-    given = os.environ.get("MOBILE_SEG_GOLDEN")
-    return Path(given) if given else apps.write(tmp_path_factory.mktemp("golden")).parent
-
-
-@pytest.fixture(scope="session")
-def index(golden: Path) -> dict[str, Any]:
-    return json.loads((golden / "index.json").read_text("utf-8"))
+def golden(swift: Swift, golden_files: Path) -> Path:
+    """The golden files, made once Swift is known to be there."""
+    return golden_files
 
 
 @pytest.fixture(scope="session")
