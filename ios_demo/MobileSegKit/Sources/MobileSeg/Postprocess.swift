@@ -99,7 +99,7 @@ public final class Mask {
         if label == best.values[top + right], label == best.values[bottom + left],
           label == best.values[bottom + right]
         {
-          for x in run { set(y * width + x, label) }
+          fill(y * width + run.lowerBound..<y * width + run.upperBound, label)
         } else {
           blend(logits, top + left, bottom + left, into: 0, share: vertical.share[y])
           blend(logits, top + right, bottom + right, into: depth, share: vertical.share[y])
@@ -130,6 +130,12 @@ public final class Mask {
       }
       set(y * width + x, UInt8(label))
     }
+  }
+
+  private func fill(_ places: Range<Int>, _ label: UInt8) {
+    ids.values[places].update(repeating: label)
+    colours.values[places].update(repeating: palette.values[Int(label)])
+    counts.values[Int(label)] += places.count
   }
 
   private func set(_ place: Int, _ label: UInt8) {
