@@ -5,6 +5,7 @@
 #   make test-slow    the long tests
 #   make test-web     the web demo in a real Chromium (needs chromium, node, npm)
 #   make test-android the Android demo: built, tested on the JVM, packaged (needs a JDK, Maven, zipalign, apksigner)
+#   make test-ios     the iOS demo's core in Swift, with real inference (Linux; root, or a swift on the path)
 #   make test-clients others' programs read our files: MediaPipe, Netron, LiteRT's benchmark (needs node, a network)
 #   make lint         ruff and mypy only
 #   make docs         rewrite the generated pages of docs/
@@ -57,6 +58,12 @@ test-android: $(VENV)/dev.stamp
 	$(VENV)/bin/python android_demo/ci/build.py install
 	$(VENV)/bin/pytest -m slow tests/e2e/test_android.py
 
+# The toolchain comes from Debian where there is none (ios_demo/swift.sh).
+test-ios: export MOBILE_SEG_INSTALLED := 1
+test-ios: $(VENV)/dev.stamp
+	ios_demo/swift.sh swift --version
+	$(VENV)/bin/pytest -m slow tests/e2e/test_ios.py
+
 test-clients: export MOBILE_SEG_INSTALLED := 1
 test-clients: $(VENV)/dev.stamp
 	$(VENV)/bin/pytest -m slow tests/e2e/test_clients.py tests/e2e/test_mediapipe.py
@@ -83,7 +90,7 @@ wheel-smoke: $(VENV)/package.stamp
 	rm -rf .venv-wheel
 
 clean:
-	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-wheel .toolchains build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/pip.stamp:
 	$(PYTHON) -m venv $(VENV)

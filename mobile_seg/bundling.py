@@ -30,31 +30,40 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class App:
-    """Where an app stands in the repository, where in it models go, and the formats it runs."""
+    """Where an app stands in the repository, where in it models go, the format it runs and how to export it."""
 
     folder: str
     models: str
     suffixes: tuple[str, ...]
+    export: str = "mobile-seg export"
 
 
 APPS = {
     "android": App("android_demo", "app/src/main/assets/models", (".tflite",)),
-    "ios": App("ios_demo", "App/Resources/Models", (".mlpackage", ".tflite")),
+    "ios": App("ios_demo", "App/Resources/Models", (".mlpackage",), "mobile-seg export --to coreml"),
     "web": App("web_demo", "models", (".tflite",)),
 }
 
 
 @dataclass(frozen=True)
 class Bundled:
-    """What was put where. `removed`: files of an earlier bundle that are not in this one."""
+    """What was put where.
+
+    `removed`: files of an earlier bundle that are not in this one. `left_out`: artifacts that the app does not run.
+    """
 
     folder: Path
     models: tuple[str, ...]
     removed: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
-def find_artifacts(run: PathLike, *, suffixes: tuple[str, ...] = (".tflite",)) -> dict[Path, Manifest]:
+def find_artifacts(
+    run: PathLike, *, suffixes: tuple[str, ...] = (".tflite",), export: str = "mobile-seg export"
+) -> dict[Path, Manifest]:
     """The artifacts of a run's folder, of a folder of artifacts, or the one file given, with their manifests.
+
+    `export` is the command that makes some of these suffixes, for messages.
 
     Raises:
         UsageError: if there is no such place, or nothing of these suffixes in it.
@@ -69,16 +78,19 @@ def find_artifacts(run: PathLike, *, suffixes: tuple[str, ...] = (".tflite",)) -
     elif not place.is_dir():
         raise UsageError(f"{place} does not exist; give a run's folder, as `mobile-seg quickstart` makes one.")
     else:
-        inside = place / "artifacts"
-        folder = inside if inside.is_dir() else place
-        found = sorted(path for path in folder.iterdir() if path.suffix in suffixes)
+        found = [path for path in _artifacts_in(place) if path.suffix in suffixes]
     if not found:
-        raise UsageError(
-            f"{place} holds no artifact for this app ({' '.join(suffixes)}); make one with `mobile-seg export`."
-        )
+        raise UsageError(f"{place} holds no artifact for this app ({' '.join(suffixes)}); make one with `{export}`.")
     from mobile_seg.verify.runners import require_manifest
 
     return {path: require_manifest(path) for path in found}
+
+
+def _artifacts_in(place: Path) -> list[Path]:
+    """Of a run's folder or a folder of artifacts; none of a file."""
+    inside = place / "artifacts"
+    folder = inside if inside.is_dir() else place
+    return sorted(path for path in folder.glob("*") if path.suffix in artifact.SUFFIXES)
 
 
 def index_of(artifacts: dict[Path, Manifest]) -> dict[str, Any]:
@@ -108,7 +120,7 @@ def bundle(run: PathLike, *, app: str, folder: PathLike | None = None) -> Bundle
     """
     chosen = APPS[choose("app", app, tuple(APPS))]
     root = Path(chosen.folder if folder is None else folder)
-    artifacts = find_artifacts(run, suffixes=chosen.suffixes)
+    artifacts = find_artifacts(run, suffixes=chosen.suffixes, export=chosen.export)
     if app == "web":
         _write_page(root)
     elif not root.is_dir():
@@ -123,7 +135,8 @@ def bundle(run: PathLike, *, app: str, folder: PathLike | None = None) -> Bundle
         for number, name in enumerate(removed):
             if (models / name).exists():
                 publish(models / name, stage / f"removed{number}")
-    return Bundled(models, tuple(path.name for path in artifacts), removed)
+    left_out = tuple(path.name for path in _artifacts_in(Path(run)) if path not in artifacts)
+    return Bundled(models, tuple(path.name for path in artifacts), removed, left_out)
 
 
 def _write_page(root: Path) -> None:

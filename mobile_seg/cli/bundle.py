@@ -27,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     say(*(f"  {name}" for name in done.models))
     if done.removed:
         say("no longer there:", *(f"  {name}" for name in done.removed))
+    if done.left_out:
+        say("left out, this app does not run them:", *(f"  {name}" for name in done.left_out))
     if args.app == "web":
         next_step(install_line(Path(args.to or APPS["web"].folder)), f"mobile-seg demo {args.run_folder}")
     return 0

@@ -1,5 +1,6 @@
 """The installed command line in a process of its own, a toy dataset, and small models to feed it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,3 +81,21 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     quantized = api.quantize(trained, data=data, folder=folder, recipe=None)
     exported = api.export(quantized, data=data, folder=folder, force=True)
     return Models(data, quantized, exported.path)
+
+
+@pytest.fixture(scope="session")
+def golden_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Python computes, for the apps to compute too; `MOBILE_SEG_GOLDEN` names a folder of files made before.
+
+    Made for half a minute: ask for it after whatever may skip the test.
+    """
+    from golden import apps
+
+    given = os.environ.get("MOBILE_SEG_GOLDEN")
+    return Path(given) if given else apps.write(tmp_path_factory.mktemp("golden")).parent
+
+
+@pytest.fixture(scope="session")
+def index(golden_files: Path) -> dict[str, Any]:
+    """What stands in that folder."""
+    return json.loads((golden_files / "index.json").read_text("utf-8"))

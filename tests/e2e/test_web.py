@@ -23,7 +23,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from golden import apps
 
 from mobile_seg.artifact import read_manifest
 from mobile_seg.cli.demo import PORT
@@ -58,15 +57,9 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def golden(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Path:
-    """The golden files, made once the browser is known to be there; `MOBILE_SEG_GOLDEN` names ones made before."""
-    given = os.environ.get("MOBILE_SEG_GOLDEN")
-    return Path(given) if given else apps.write(tmp_path_factory.mktemp("golden")).parent
-
-
-@pytest.fixture(scope="session")
-def index(golden: Path) -> dict[str, Any]:
-    return json.loads((golden / "index.json").read_text("utf-8"))
+def golden(chromium: str, golden_files: Path) -> Path:
+    """The golden files, made once the browser is known to be there."""
+    return golden_files
 
 
 @pytest.fixture(scope="session")

@@ -79,14 +79,15 @@ def test_a_package_is_bundled_whole_into_ios(run: Path, tmp_path: Path, monkeypa
     app = tmp_path / "ios_demo"
     app.mkdir()
     done = bundle(run, app="ios", folder=app)
-    assert done.models == ("small.mlpackage", "small_float32.tflite", "small_int8.tflite")
+    assert done.models == ("small.mlpackage",)
+    assert done.left_out == ("small_float32.tflite", "small_int8.tflite")
     assert (done.folder / "small.mlpackage" / "Data" / "weights").read_bytes() == b"12345"
     (row,) = (row for row in json.loads((done.folder / INDEX).read_text())["models"] if row["file"] == package.name)
     assert row["bytes"] == 5
-    shutil.rmtree(package)
+    package.rename(package.with_name("other.mlpackage"))
     again = bundle(run, app="ios", folder=app)
     assert again.removed == ("small.mlpackage",)
-    assert not (done.folder / "small.mlpackage").exists()
+    assert sorted(path.name for path in done.folder.iterdir()) == [INDEX, "other.mlpackage"]
 
 
 def test_a_package_counts_by_its_contents(tmp_path: Path) -> None:
@@ -117,6 +118,7 @@ def test_misuse_is_said(run: Path, app: Path, tmp_path: Path) -> None:
     for words, says in (
         ({"run": tmp_path / "no", "app": "android", "folder": app}, "does not exist; give a run's folder"),
         ({"run": app, "app": "android", "folder": app}, "holds no artifact for this app"),
+        ({"run": run, "app": "ios", "folder": app}, "make one with `mobile-seg export --to coreml`"),
         ({"run": run, "app": "windows", "folder": app}, "choose from android, ios, web"),
         (
             {"run": run, "app": "android", "folder": tmp_path / "nowhere"},

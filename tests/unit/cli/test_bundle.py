@@ -28,6 +28,15 @@ def test_it_says_what_went_where(cli: Cli, stand_in: Stand) -> None:
     bundle.assert_called_once_with("runs/x", app="android", folder=None)
 
 
+def test_it_says_what_the_app_does_not_run(cli: Cli, stand_in: Stand) -> None:
+    done = Bundled(Path("ios_demo/App/Resources/Models"), ("a.mlpackage",), (), ("a.tflite",))
+    stand_in(bundling, "bundle", return_value=done)
+    assert cli("bundle", "runs/x", "--app", "ios").out.splitlines()[-2:] == [
+        "left out, this app does not run them:",
+        "  a.tflite",
+    ]
+
+
 def test_the_web_says_what_is_left_to_do(cli: Cli, stand_in: Stand) -> None:
     stand_in(bundling, "bundle", return_value=Bundled(Path("site/models"), ("a.tflite",), ()))
     ran = cli("bundle", "runs/x", "--app", "web", "--to", "site")
