@@ -20,6 +20,11 @@ public struct UnitsError: Error, Equatable, Sendable {
   public init(_ reason: String) {
     self.reason = reason
   }
+
+  /// What a framework threw.
+  public init(of error: any Error) {
+    self.init(error.localizedDescription.trimmingCharacters(in: CharacterSet(charactersIn: ". \n")))
+  }
 }
 
 /// The text to show for anything thrown.

@@ -1,7 +1,6 @@
 #if canImport(CoreML)
   import CoreImage
   import CoreML
-  import Foundation
   import MobileSeg
   import Vision
 
@@ -29,7 +28,7 @@
       do {
         model = try await MLModel.load(contentsOf: compiled, configuration: configuration)
       } catch {
-        throw UnitsError(error.localizedDescription.trimmingCharacters(in: CharacterSet(charactersIn: ". ")))
+        throw UnitsError(of: error)
       }
       let engine = try CoreMLEngine(model, file: entry.file)
       try engine.tryOut()
@@ -67,7 +66,7 @@
       do {
         try VNImageRequestHandler(cvPixelBuffer: prepared, options: [:]).perform([request])
       } catch {
-        throw UnitsError(error.localizedDescription.trimmingCharacters(in: CharacterSet(charactersIn: ". ")))
+        throw UnitsError(of: error)
       }
       guard let observation = request.results?.first as? VNCoreMLFeatureValueObservation,
         let array = observation.featureValue.multiArrayValue

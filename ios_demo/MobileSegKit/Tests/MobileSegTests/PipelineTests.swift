@@ -70,6 +70,7 @@ struct PipelineTests {
   @Test func anythingElseIsDescribedToo() {
     #expect(describe(CocoaError(.fileNoSuchFile)).hasPrefix("Unexpected: "))
     #expect(describe(DemoError("Said.")) == "Said.")
+    #expect(describe(UnitsError(of: DemoError("Out of memory."))) == "The model cannot be run: Out of memory.")
   }
 }
 
