@@ -96,6 +96,7 @@ def _write_apart(edit: Edit, convolution: Any, joined: Any, resize: Any) -> None
     target, options = int(convolution.outputs[0]), convolution.builtinOptions
     kernel, bias = (constant(edit.model, edit.graph.tensors[one]) for one in convolution.inputs[1:])
     assert kernel is not None
+    assert bias is not None
     place = [int(one) for one in joined.inputs].index(int(resize.outputs[0]))
     ends = np.cumsum([0, *(edit.shape(one)[3] for one in joined.inputs)])
     own = np.arange(ends[place], ends[place + 1])
@@ -111,9 +112,9 @@ def _write_apart(edit: Edit, convolution: Any, joined: Any, resize: Any) -> None
         (first, np.delete(kernel, own, axis=3), bias),
         (int(resize.inputs[0]), kernel[..., own], np.zeros(len(kernel))),
     ):
-        inputs = [source, edit.constant(target, weights, FLOAT32), edit.constant(target, added, FLOAT32)]
+        constants = [edit.constant(int(convolution.inputs[1]), one, FLOAT32) for one in (weights, added)]
         made = edit.like(target, (*edit.shape(source)[:3], len(kernel)))
-        sums.append(edit.write(_OP.CONV_2D, inputs, made, plain))
+        sums.append(edit.write(_OP.CONV_2D, [source, *constants], made, plain))
     adding = schema.AddOptionsT()
     adding.fusedActivationFunction = options.fusedActivationFunction
     edit.write(_OP.ADD, sums, target, adding)

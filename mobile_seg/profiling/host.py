@@ -1,11 +1,7 @@
 """Latency and memory of an artifact on this machine, measured in processes of their own."""
 
-import json
 import os
 import platform
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from mobile_seg.artifact import kind_of, sha256
-from mobile_seg.errors import ProfileError, UsageError
+from mobile_seg.errors import UsageError
 from mobile_seg.imaging import Image
+from mobile_seg.profiling.child import ask
 from mobile_seg.profiling.records import STAGES, HostProfile, StageTimes, ThreadProfile
 
 WORKER = "mobile_seg.profiling.worker"
@@ -54,7 +51,7 @@ def profile_host(
         for number, share in enumerate(_shares(runs)):
             for count in threads if number % 2 == 0 else reversed(threads):
                 request = {"path": str(path), "images": str(archive), "threads": count, "warmup": warmup, "runs": share}
-                answers[count].append(run_worker(request))
+                answers[count].append(ask(request, worker=WORKER, what=f"profiling {path}"))
     return HostProfile(
         path=str(path),
         sha256=digest,
@@ -66,23 +63,6 @@ def profile_host(
         versions=tuple(sorted(answers[threads[0]][0]["versions"].items())),
         by_threads=tuple(_gather(count, answers[count]) for count in threads),
     )
-
-
-def run_worker(request: dict[str, Any]) -> dict[str, Any]:
-    """Send one request to a fresh worker process and return its answer.
-
-    Raises:
-        ProfileError: if it fails, crashes or answers nothing, with the last line of its standard error.
-    """
-    child = subprocess.run(
-        [sys.executable, "-m", WORKER], input=json.dumps(request), capture_output=True, text=True, check=False
-    )
-    said = child.stdout.strip().splitlines()
-    if child.returncode == 0 and said:
-        answer: dict[str, Any] = json.loads(said[-1])
-        return answer
-    reason = next(reversed(child.stderr.strip().splitlines()), "it said nothing")
-    raise ProfileError(f"profiling {request['path']} failed ({_ending(child.returncode)}): {reason}")
 
 
 def cpu_name() -> str:
@@ -124,12 +104,3 @@ def _gather(threads: int, answers: list[dict[str, Any]]) -> ThreadProfile:
         peak_memory_bytes=max(answer["peak_memory_bytes"] for answer in answers),
         processes=len(answers),
     )
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -7,10 +7,13 @@ from mobile_seg.profiling.delegates.rules import EIGHT_BIT, FLOATS, Delegate, Ru
 
 SOURCE = "tflite/delegates/xnnpack/xnnpack_delegate.cc of LiteRT, as of ai-edge-litert 2.3"
 FLOAT_FIX = "Keep this operation in float, or use one that has an 8-bit kernel."
+MENDED = "Export with `--target xnnpack`, which writes it otherwise, bit for bit."
 
 _CLAMPS = activations(("NONE", "RELU", "RELU_N1_TO_1", "RELU6"), source=SOURCE)
 _FLOAT = types(FLOATS, source=SOURCE, fix=FLOAT_FIX)
 _FLOAT32 = types(("float32",), source=SOURCE, fix=FLOAT_FIX)
+_RECTIFIER = types(FLOATS, source=SOURCE, fix=MENDED)
+_AVERAGE = types(("float32",), source=SOURCE, fix=MENDED)
 _ANY = types(("float32", *EIGHT_BIT), source=SOURCE, fix="Use float32 or 8-bit tensors.")
 _IMAGE = ranks(4, 4, source=SOURCE)
 _CONVOLUTION = (
@@ -28,15 +31,16 @@ _JOIN = inputs(2, 5, source=SOURCE, fix="Concatenate in two steps.")
 
 OPERATIONS: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(
-        ("ABS", "CEIL", "COS", "EXP", "FLOOR", "GELU", "HARD_SWISH", "LOG", "NEG", "RELU", "RELU6", "RELU_N1_TO_1"),
+        ("ABS", "CEIL", "COS", "EXP", "FLOOR", "GELU", "HARD_SWISH", "LOG", "NEG", "RELU_N1_TO_1"),
         (_FLOAT,),
     ),
+    **dict.fromkeys(("RELU", "RELU6"), (_RECTIFIER,)),
     **dict.fromkeys(("ROUND", "RSQRT", "SIN", "SQRT", "SQUARE"), (_FLOAT,)),
     **dict.fromkeys(("MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"), (_FLOAT32,)),
     **dict.fromkeys(("LOGISTIC", "TANH"), (_ANY, rules.one_scale)),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), _REDUCTION),
     "ADD": _SUM,
-    "AVERAGE_POOL_2D": (_FLOAT32, rules.pooling_step, _CLAMPS),
+    "AVERAGE_POOL_2D": (_AVERAGE, rules.pooling_step, _CLAMPS),
     "BATCH_MATMUL": (types(("float32",), source=SOURCE, fix=FLOAT_FIX), ranks(2, rules.MOST_SIDES, source=SOURCE)),
     "CONCATENATION": (_ANY, rules.one_scale, _JOIN, rules.joined_grid),
     "CONV_2D": (rules.has_bias, *_CONVOLUTION),

@@ -22,6 +22,9 @@ PACKAGE, LIBRARY = "ai-edge-litert", "libLiteRt.so"
 TRIED = ("2.3",)
 """Versions (major.minor) whose option texts and event layout are those below."""
 
+WORKER = "mobile_seg.profiling.operations.worker"
+"""The process that models are compiled in: what crashes in there ends nothing else."""
+
 CPU = 1
 WRITE, READ = 1, 0
 ELEMENTS: dict[int, str] = {1: "<f4", 2: "<i4", 3: "|u1", 4: "<i8", 6: "|b1", 7: "<i2", 9: "|i1", 10: "<f2"}

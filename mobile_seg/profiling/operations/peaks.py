@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mobile_seg.errors import ProfileError, UsageError
+from mobile_seg.profiling.child import ask
 from mobile_seg.profiling.host import cpu_name
-from mobile_seg.profiling.operations.child import ask
-from mobile_seg.profiling.operations.litert import version
+from mobile_seg.profiling.operations.litert import WORKER, version
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ def measure_peaks(*, threads: int = 1, runs: int = 15) -> Peaks:
     if threads < 1 or runs < 1:
         raise UsageError(f"threads={threads}, runs={runs}; give 1 or more")
     version()
-    answer = ask({"task": "peaks", "threads": threads, "runs": runs}, what="measuring the machine's peaks")
+    answer = ask(
+        {"task": "peaks", "threads": threads, "runs": runs}, worker=WORKER, what="measuring the machine's peaks"
+    )
     return _peaks(answer, cpu=cpu_name(), runtime=answer["runtime"], threads=threads)
 
 

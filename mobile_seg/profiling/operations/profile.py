@@ -6,10 +6,10 @@ import numpy as np
 
 from mobile_seg.artifact import kind_of, sha256
 from mobile_seg.errors import UsageError, choose
+from mobile_seg.profiling.child import ask
 from mobile_seg.profiling.delegates.reading import read_graph
 from mobile_seg.profiling.host import cpu_name
-from mobile_seg.profiling.operations.child import ask
-from mobile_seg.profiling.operations.litert import version
+from mobile_seg.profiling.operations.litert import WORKER, version
 from mobile_seg.profiling.operations.records import OperationProfile, TimedKernel
 from mobile_seg.profiling.operations.tracing import trace
 
@@ -39,7 +39,7 @@ def profile_operations(
     version()
     digest, graph = sha256(path), read_graph(path)
     request = {"path": os.fspath(path), "threads": threads, "mode": mode, "warmup": warmup, "runs": runs}
-    answer = ask({"task": "operations", **request}, what=f"profiling the operations of {path}")
+    answer = ask({"task": "operations", **request}, worker=WORKER, what=f"profiling the operations of {path}")
     kernels = [
         TimedKernel(one["name"], tuple(one["samples_ms"]), node=one["node"], order=one["order"])
         for one in answer["kernels"]

@@ -48,14 +48,14 @@ def test_a_profile_holds_every_measurement(tmp_path: Path) -> None:
 def test_thread_counts_take_turns_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 
-    def answer(request: dict) -> dict:
+    def answer(request: dict, **how: str) -> dict:
         asked.append((request["threads"], request["runs"]))
         number = float(len(asked))
         samples = {stage: [number] * request["runs"] for stage in ("pre", "infer", "post")}
         spans = {"init_ms": number, "first_run_ms": number, "peak_memory_bytes": len(asked)}
         return {"samples_ms": samples, "versions": {}, **spans}
 
-    monkeypatch.setattr(host, "run_worker", answer)
+    monkeypatch.setattr(host, "ask", answer)
     profile = profile_host(tiny.save(tmp_path), images=tiny.images(1), threads=(1, 4), warmup=0, runs=3)
     assert asked == [(1, 2), (4, 2), (4, 1), (1, 1)]
     first = profile.by_threads[0]

@@ -37,7 +37,7 @@ def test_the_best_convolution_of_each_type_counts(monkeypatch: pytest.MonkeyPatc
         "bandwidth": [[1024, 80.0], [4096, 60.0]],
         "runtime": "ai-edge-litert 2.3.0",
     }
-    monkeypatch.setattr(peaks, "ask", lambda request, what: answer)
+    monkeypatch.setattr(peaks, "ask", lambda request, **how: answer)
     found = measure_peaks(threads=2)
     assert found.gmacs == (("int8", "large", 50.0), ("float32", "small", 20.0))
     assert (found.threads, found.bandwidth) == (2, ((1024, 80.0), (4096, 60.0)))

@@ -10,7 +10,8 @@ from unit.verify import tiny
 
 from mobile_seg.artifact import sha256
 from mobile_seg.errors import ArtifactError, ProfileError, UsageError
-from mobile_seg.profiling.operations import child
+from mobile_seg.profiling import child
+from mobile_seg.profiling.operations import profile as operations_profile
 from mobile_seg.profiling.operations.profile import profile_operations
 from mobile_seg.profiling.operations.records import OperationProfile
 
@@ -69,7 +70,7 @@ def test_calls_that_are_wrong(tmp_path: Path) -> None:
 def test_a_worker_that_dies_harms_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str) -> None:
     (tmp_path / "dying_worker.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(child, "WORKER", "dying_worker")
+    monkeypatch.setattr(operations_profile, "WORKER", "dying_worker")
     monkeypatch.setattr(child, "SECONDS", 1.0 if "sleep" in code else 60.0)
     with pytest.raises(ProfileError, match=said) as caught:
         profile_operations(tiny.save(tmp_path, tiny.INT8))

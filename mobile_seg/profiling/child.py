@@ -1,4 +1,4 @@
-"""Asks the worker that runs native code (`mobile_seg.profiling.operations.worker`), which may crash without harm."""
+"""Asks a worker process, which runs native code and may crash without harm to whoever asks."""
 
 import json
 import signal
@@ -8,21 +8,19 @@ from typing import Any
 
 from mobile_seg.errors import ProfileError
 
-WORKER = "mobile_seg.profiling.operations.worker"
-
 SECONDS = 1800.0
 """How long one request may take; a slow network at many runs stays well below."""
 
 
-def ask(request: dict[str, Any], *, what: str) -> dict[str, Any]:
-    """Send one request to a fresh worker process and return its answer.
+def ask(request: dict[str, Any], *, worker: str, what: str) -> dict[str, Any]:
+    """Send one request to a fresh process of the module `worker`, and return its answer.
 
     Raises:
         ProfileError: if it fails, crashes, hangs or answers nothing, with the last words that are no log line.
     """
     try:
         child = subprocess.run(
-            [sys.executable, "-m", WORKER],
+            [sys.executable, "-m", worker],
             input=json.dumps(request),
             capture_output=True,
             text=True,
