@@ -69,7 +69,11 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     quantized = nets.calibrated(model)
     settle(quantized)
     folder = tmp_path_factory.mktemp("exports")
-    writers = {"tflite": (convert, ".tflite"), "onnx": (convert_onnx, ".onnx"), "coreml": (convert_coreml, ".mlpackage")}
+    writers = {
+        "tflite": (convert, ".tflite"),
+        "onnx": (convert_onnx, ".onnx"),
+        "coreml": (convert_coreml, ".mlpackage"),
+    }
 
     def run(target: str, precision: str) -> Path:
         write, suffix = writers[target]
