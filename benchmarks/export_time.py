@@ -10,6 +10,7 @@ nothing; processor seconds say a little.
 """
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -100,7 +101,7 @@ def measured(model: str, data: str) -> dict[str, Any]:
             "seconds": round(after["at"] - one["at"], 2),
             "processor_seconds": round(after["at_processor"] - one["at_processor"], 2),
         }
-        for one, after in zip(steps, steps[1:], strict=False)
+        for one, after in itertools.pairwise(steps)
     ]
     return {
         "network": NETWORK,

@@ -126,7 +126,8 @@ Written by `benchmarks/exports.py`; the record is `docs/records/exports.json`. P
 images with the same class as in the Keras model: the float one, or for int8, int16x8 and w8 the quantized one, which
 was quantized after training. Beside it the PSNR of the logits (`=`: every one equal) and the artifact's size. TFLite
 runs in LiteRT, ONNX in ONNX Runtime, Core ML in our evaluator of the saved package. A dash: no runtime has that
-combination, `mobile-seg export` says why; `not run`: not measured yet. Networks with random weights amplify every rounding: what int8 does to them
+combination, `mobile-seg export` says why; `not run`: not measured yet. Networks with random weights amplify every
+rounding: what int8 does to them
 says nothing of trained ones.
 
 {"".join(parts)}

@@ -109,7 +109,7 @@ def section(record: dict[str, Any]) -> str:
     return f"""## Label maps: enlarged logits against repeated ids
 
 Mobile SpineNet-S49- at {height}x{width}, {record["classes"]} classes, as TFLite. mIoU over the {record["images"]}
-validation images of CamVid; medians of {record["runs"]} runs after {record["warm_up"]}, one thread, the files taking turns,
+validation images of CamVid; medians of {record["runs"]} runs after {record["warm_up"]}, one thread, files in turn,
 from the input tensor to the output tensor.
 
 {chr(10).join(lines)}

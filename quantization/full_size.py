@@ -7,7 +7,7 @@ from mobile_seg.layers import Resize
 from mobile_seg.quantization.arithmetic import QuantResize
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.rewrite import is_quantized
-from mobile_seg.quantization.settle import quantizer_of, settle
+from mobile_seg.quantization.settle import quantizer_of, tell_steps
 
 NAME = "full_size"
 
@@ -31,5 +31,6 @@ def at_input_size(model: keras.Model) -> keras.Model:
     follows = quantizer.follows or quantizer.name
     same_grid = FakeQuant(bits=quantizer.bits, follows=follows, name=f"{NAME}_quant", dtype="float32")
     made = keras.Model(model.input, same_grid(resized), name=model.name)
-    settle(made)
+    # Not settled anew: the ranges are those of the model given, whose layers these are.
+    tell_steps(made)
     return made

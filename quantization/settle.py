@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from mobile_seg.graph import GraphView, view
-from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.arithmetic import BY_STEPS, QuantAdd, QuantConcatenate, snapped_range
+from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_fused_activation, is_pass_through
@@ -32,7 +32,13 @@ def settle(model: keras.Model) -> int:
         if _widen_output(graph, name):
             sync_ranges(model)
     part_from_ties(list(sums_of(model)))
+    return tell_steps(model)
+
+
+def tell_steps(model: keras.Model) -> int:
+    """Settle every layer by the ranges as they stand; return how many biases were rounded."""
     sync_ranges(model)
+    graph = view(model)
     return sum(_settle_layer(graph, name) for name in graph.order)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.converted import Converted
-from mobile_seg.converters.onnx.ends import Ends, finished, given, input_rescaling
 from mobile_seg.converters.limits import demand_room, demand_sizes
+from mobile_seg.converters.onnx.ends import Ends, finished, given, input_rescaling
 from mobile_seg.converters.onnx.graph import IR_VERSION, OPSET, Builder, Grid, onnx_package
 from mobile_seg.converters.onnx.layers import value_of
 from mobile_seg.converters.onnx.linear import mergers

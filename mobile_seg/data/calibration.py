@@ -9,7 +9,7 @@ from mobile_seg.data.readers import read_image
 from mobile_seg.imaging import resize_image
 
 IMAGES, FEWEST = 100, 16
-"""Training images shown, spread evenly over the set; the fewest, where one image shows as much as several small ones."""
+"""Training images shown, spread evenly over the set; the fewest, where one shows as much as several small ones."""
 
 BATCH = 10
 

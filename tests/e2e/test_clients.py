@@ -69,7 +69,11 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     quantized = nets.calibrated(model)
     settle(quantized)
     folder = tmp_path_factory.mktemp("exports")
-    writers = {"tflite": (convert, ".tflite"), "onnx": (convert_onnx, ".onnx"), "coreml": (convert_coreml, ".mlpackage")}
+    writers = {
+        "tflite": (convert, ".tflite"),
+        "onnx": (convert_onnx, ".onnx"),
+        "coreml": (convert_coreml, ".mlpackage"),
+    }
 
     def run(target: str, precision: str) -> Path:
         write, suffix = writers[target]
@@ -169,9 +173,7 @@ def test_the_last_tflite_runtime_runs_it(
     images = nets.images(3, SIZE)
     np.save(given, images)
     command = [python, "-c", OLD_RUNTIME, str(model), str(given), str(out)]
-    done = subprocess.run(
-        command, env=bare_environment(), capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     runner = open_tflite(model)
     ours = np.stack([runner.infer(runner.preprocess(image)) for image in images])

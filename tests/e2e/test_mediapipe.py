@@ -97,9 +97,7 @@ def segmented(python: str, model: Path, images: list[np.ndarray]) -> dict[str, n
     given, out = model.with_suffix(".images.npz"), model.with_suffix(".masks.npz")
     np.savez(given, *images)
     command = [python, "-c", CLIENT, str(model), str(given), str(out)]
-    done = subprocess.run(
-        command, env=bare_environment(), capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(out) as archive:
         return {name: archive[name] for name in archive.files}

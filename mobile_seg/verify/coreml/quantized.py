@@ -21,14 +21,17 @@ def _along(values: Any, rank: int, axis: Any) -> np.ndarray:
 def quantize(input: np.ndarray, scale: Any, output_dtype: str, zero_point: Any = 0, axis: Any = None) -> np.ndarray:
     """`clip(round(input / scale) + zero_point)`, ties to even, in the limits of `output_dtype`."""
     scales, zeros = (_along(one, input.ndim, axis) for one in (scale, zero_point))
-    counted = np.round(input / scales.astype(np.float32)) + zeros.astype(np.float32)
-    return np.clip(counted, *_LIMITS[output_dtype]).astype(output_dtype)
+    counted = np.asarray(input / scales.astype(np.float32))  # 0-d results are no arrays
+    np.round(counted, out=counted)
+    counted += zeros.astype(np.float32)
+    return np.clip(counted, *_LIMITS[output_dtype], out=counted).astype(output_dtype)
 
 
 def dequantize(input: np.ndarray, scale: Any, zero_point: Any = 0, axis: Any = None) -> np.ndarray:
     """`scale * (input - zero_point)`."""
     scales, zeros = (_along(one, input.ndim, axis) for one in (scale, zero_point))
-    return (input.astype(np.float32) - zeros.astype(np.float32)) * scales.astype(np.float32)
+    floats = np.asarray(input.astype(np.float32) - zeros.astype(np.float32))  # likewise
+    return np.multiply(floats, scales.astype(np.float32), out=floats)
 
 
 def constexpr_affine_dequantize(quantized_data: np.ndarray, zero_point: Any, scale: Any, axis: Any) -> np.ndarray:

@@ -102,9 +102,7 @@ def conv(
     return total if bias is None else total + np.reshape(bias, (-1, 1, 1))
 
 
-def _filtered(
-    x: np.ndarray, weight: np.ndarray, strides: tuple[int, int], dilations: tuple[int, int]
-) -> np.ndarray:
+def _filtered(x: np.ndarray, weight: np.ndarray, strides: tuple[int, int], dilations: tuple[int, int]) -> np.ndarray:
     """A kernel of its own for each channel, plane by plane: a plane fits the processor's cache, all of them do not."""
     taps = np.zeros((len(weight), *(dilation * (side - 1) + 1 for dilation, side in zip(
         dilations, weight.shape[1:], strict=True))), np.float32)  # fmt: skip

@@ -158,7 +158,9 @@ def test_half_precision_is_that_of_a_cast() -> None:
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 2), (1, 1), (11, 11)])
-@pytest.mark.parametrize(("strides", "dilations"), [((1, 1), (1, 1)), ((2, 2), (1, 1)), ((2, 1), (1, 2)), ((1, 1), (3, 2))])
+@pytest.mark.parametrize(
+    ("strides", "dilations"), [((1, 1), (1, 1)), ((2, 2), (1, 1)), ((2, 1), (1, 2)), ((1, 1), (3, 2))]
+)
 def test_a_kernel_for_each_channel_meets_its_windows(
     kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int]
 ) -> None:
