@@ -4,7 +4,7 @@
 #   make test         what CI runs
 #   make test-slow    the long tests
 #   make test-web     the web demo in a real Chromium (needs chromium, node, npm)
-#   make test-android the Android demo: built, tested on the JVM, packaged (needs a JDK, Maven, zipalign, apksigner)
+#   make test-android the Android demo: built, tested on the JVM, packaged (needs a JDK, Maven, apksigner)
 #   make lint         ruff and mypy only
 #   make docs         rewrite the generated pages of docs/
 #   make format       rewrite the sources in the house format

@@ -2,7 +2,7 @@
 
     python3 android_demo/ci/build.py [--work DIR] [--assets DIR] [--define NAME=VALUE ...] STEP ...
 
-    install   Debian's programs: a JDK, Maven, zipalign, apksigner
+    install   Debian's programs: a JDK, Maven, apksigner
     fetch     Maven Central's files, each checked against checksums.txt
     compile   core, app and their tests, against the real TensorFlow Lite classes and a current Android framework
     core      the core's tests, on the JVM; they need --define golden=DIR and assets=DIR
@@ -60,8 +60,7 @@ class Build:
         fixtures = "core/src/testFixtures"
         tests = [*stdlib, *self._test_jars(), self._out("core")]
         self._kotlin("core-test", [fixtures, "core/src/test"], tests, friend="core")
-        path = [*self._robolectric_path()[2:], self.tools.one(self.android)]
-        self._kotlin("app-test", [fixtures, "app/src/test"], path, friend="app")
+        self._kotlin("app-test", [fixtures, "app/src/test"], self._robolectric_path()[2:], friend="app")
 
     def core(self) -> None:
         """Real inference: no phone is needed for it."""
@@ -78,17 +77,15 @@ class Build:
 
     def apk(self) -> None:
         """The signature is of a key made here: this package is for looking at, and for phones of developers."""
-        unsigned, aligned, signed = (self.work / f"{name}.apk" for name in ("unsigned", "aligned", "mobile-seg-demo"))
+        unsigned, signed = self.work / "unsigned.apk", self.work / "mobile-seg-demo.apk"
         self._package(unsigned)
-        run("zipalign", "-f", "-p", "4", unsigned, aligned)
         key = self.work / "debug.keystore"
         if not key.exists():
             words = ("-genkeypair", "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000")
             secret = ("-storepass", "android", "-keypass", "android", "-dname", "CN=Android Debug")
             run("keytool", *words, *secret, "-keystore", key)
-        run("apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--out", signed, aligned)
+        run("apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--out", signed, unsigned)  # aligns, too
         print(run("apksigner", "verify", "--verbose", "--min-sdk-version", MIN_SDK, signed))
-        print(run("zipalign", "-c", "-p", "4", signed), end="")
         print(run(self.tools.aapt2, "dump", "badging", signed))
 
     def lint(self) -> None:
@@ -104,7 +101,7 @@ class Build:
         out, stamp = self._out(name), self.work / f"{name}.stamp"
         files = sorted(file for folder in sources for file in (APP / folder).rglob("*.kt"))
         # What it was made of: nothing is compiled twice.
-        made_of = hashlib.sha256(b"".join(file.read_bytes() for file in (*files, Path(__file__), CHECKSUMS)))
+        made_of = hashlib.sha256(b"".join(file.read_bytes() for file in (*files, CHECKSUMS)))
         for other in sorted(self.work.glob("*.stamp")):
             if self._out(other.stem) in path:
                 made_of.update(other.read_bytes())
@@ -148,9 +145,13 @@ class Build:
         with zipfile.ZipFile(target, "a") as package, zipfile.ZipFile(dexed) as dex:
             for name in dex.namelist():
                 package.writestr(name, dex.read(name), zipfile.ZIP_DEFLATED)
-            # Stored as they are, so that both can be mapped from the package.
+            # Stored as they are, models too, so that they can be mapped from the package.
             for library in self.tools.native_libraries(ABI):
                 package.write(library, f"lib/{ABI}/{library.name}")
+        self._add_assets(target)
+
+    def _add_assets(self, target: Path) -> None:
+        with zipfile.ZipFile(target, "a") as package:
             for asset in sorted(path for path in self.assets.rglob("*") if path.is_file()):
                 package.write(asset, f"assets/{asset.relative_to(self.assets).as_posix()}")
 
@@ -164,23 +165,27 @@ class Build:
 
     def _robolectric_options(self) -> tuple[str, ...]:
         """Its Android comes from the fetched files, our resources from the package made of them."""
+        package = shutil.copy(self.work / "resources.apk", self.work / "tested.apk")
+        self._add_assets(package)
         config = self.work / "config" / "com" / "android" / "tools" / "test_config.properties"
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(
             f"android_merged_manifest={self.work / 'AndroidManifest.xml'}\n"
             f"android_merged_assets={self.assets}\n"
-            f"android_resource_apk={self.work / 'resources.apk'}\n"
+            f"android_resource_apk={package}\n"
             f"android_custom_package={PACKAGE}\n"
         )
         framework = self.tools.one("test/android-all-instrumented-*.jar")
-        return ("-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework.parent}")
+        offline = ("-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework.parent}")
+        return (*offline, "--add-opens=java.base/java.io=ALL-UNNAMED", "--add-opens=java.base/java.nio=ALL-UNNAMED")
 
     def _robolectric_path(self) -> list[Path]:
-        """Without Android itself: that comes from Robolectric, which alters it."""
+        """With the framework last: tests are loaded against it, and run in what Robolectric makes of it."""
         own = [self._out(name) for name in ("app-test", "app", "core", "r")]
         resources = APP / "app/src/test/resources"
         stdlib = self.tools.one("app/kotlin-stdlib-*.jar")
-        return [self.work / "config", *own, resources, stdlib, *self._tflite(), *self._test_jars()]
+        jars = [stdlib, *self._tflite(), *self._test_jars(), self.tools.one(self.android)]
+        return [self.work / "config", *own, resources, *jars]
 
     def _test_jars(self) -> list[Path]:
         return [jar for jar in self.tools.jars("test") if "android-all" not in jar.name]

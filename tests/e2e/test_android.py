@@ -1,7 +1,7 @@
 """The Android demo, built and run as far as a machine without phone, Gradle and Google's Maven repository can.
 
 `android_demo/ci/build.py` does it, with what Maven Central has, pinned by hash; this drives it. It takes a JDK, Maven
-and Debian's `zipalign` and `apksigner`; `make test-android` runs it. Where one of them is absent the tests are skipped,
+and Debian's `apksigner`; `make test-android` runs it. Where one of them is absent the tests are skipped,
 with the line that installs it.
 
 Golden files are those that every app is tested on (`golden/apps.py`). `MOBILE_SEG_ANDROID_SCREENSHOT` names a file for
@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -54,7 +55,7 @@ def _build(*words: object) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="session")
 def machine() -> None:
     """Skips where a program that the build needs is absent."""
-    absent = [name for name in ("java", "javac", "mvn", "zipalign", "apksigner") if shutil.which(name) is None]
+    absent = [name for name in ("java", "javac", "mvn", "apksigner") if shutil.which(name) is None]
     if absent:
         pytest.skip(f"no {' '.join(absent)}: python android_demo/ci/build.py install")
 
@@ -180,7 +181,15 @@ def test_the_package(step: Step, assets: Path) -> None:
     mapped += [f"assets/models/{path.name}" for path in (assets / "models").glob("*.tflite")]
     for name in mapped:
         assert members[name].compress_type == zipfile.ZIP_STORED, name
+        assert _data_at(WORK / "mobile-seg-demo.apk", members[name]) % (4096 if name.endswith(".so") else 4) == 0, name
     assert f"assets/models/{INDEX}" in members
+
+
+def _data_at(package: Path, member: zipfile.ZipInfo) -> int:
+    """Where a member's content begins: behind its local header, name and extra field."""
+    with package.open("rb") as file:
+        file.seek(member.header_offset + 26)
+        return member.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
 
 
 def test_style(step: Step, assets: Path) -> None:
