@@ -118,10 +118,11 @@ class Build:
         stamp.write_text(made_of.hexdigest())
 
     def _resources(self) -> None:
-        """`resources.apk` and the class `R`. AGP takes the package's name from Gradle; here it is written in."""
+        """`resources.apk` and the class `R`. What Gradle would add to the manifest is written in here."""
         manifest = self.work / "AndroidManifest.xml"
         text = (APP / "app/src/main/AndroidManifest.xml").read_text("utf-8")
-        manifest.write_text(text.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1))
+        text = text.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1)
+        manifest.write_text(text.replace("<application", '<application android:extractNativeLibs="false"', 1))
         compiled, made = self.work / "res.zip", self.work / "generated"
         shutil.rmtree(made, ignore_errors=True)
         run(self.tools.aapt2, "compile", "--dir", APP / "app/src/main/res", "-o", compiled)
