@@ -90,15 +90,21 @@ def broken(golden: Path, assets: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def step(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Step:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tests in Kotlin are given beside models, and where they leave their results."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "results").mkdir()
+    _write_pictures(folder)
+    words = _intent("/data/local/tmp/x/model.tflite", "/sdcard/Android/data/dev.mobileseg.demo/files/x.json", JOB)
+    (folder / "intent").write_text("\n".join(words))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def step(golden: Path, made: Path) -> Step:
     """Do a step of the build, everything compiled before, and return what it said."""
     done = _build("fetch", "compile")
     assert done.returncode == 0, done.stderr[-6000:]
-    made = tmp_path_factory.mktemp("made")
-    (made / "results").mkdir()
-    _write_pictures(made)
-    words = _intent("/data/local/tmp/x/model.tflite", "/sdcard/Android/data/dev.mobileseg.demo/files/x.json", JOB)
-    (made / "intent").write_text("\n".join(words))
     defines = {
         "golden": golden,
         **{name: made / name for name in ("results", "resize", "intent")},
@@ -112,7 +118,6 @@ def step(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Step:
         assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
         return done.stdout
 
-    run.made = made  # type: ignore[attr-defined]
     return run
 
 
@@ -133,19 +138,29 @@ def _passed(said: str) -> int:
     return int(found[1])
 
 
-def test_the_core_on_the_jvm(step: Step, assets: Path) -> None:
+@pytest.fixture(scope="session")
+def core_said(step: Step, assets: Path) -> str:
+    """What the core's tests printed; they ran once."""
+    return step("core", assets)
+
+
+@pytest.fixture(scope="session")
+def app_said(step: Step, broken: Path) -> str:
+    """What the app's tests printed; they ran once."""
+    return step("app", broken)
+
+
+def test_the_core_on_the_jvm(core_said: str) -> None:
     """Masks of the golden files by real inference, bad files, both sides of the benchmark's JSON."""
-    assert _passed(step("core", assets)) > 40
+    assert _passed(core_said) > 40
 
 
-def test_the_activities_under_robolectric(step: Step, broken: Path) -> None:
-    assert _passed(step("app", broken)) > 15
+def test_the_activities_under_robolectric(app_said: str) -> None:
+    assert _passed(app_said) > 15
 
 
-def test_what_the_app_writes_is_what_the_profiler_reads(step: Step, assets: Path, broken: Path) -> None:
-    step("core", assets)
-    step("app", broken)
-    results: Path = step.made / "results"  # type: ignore[attr-defined]
+def test_what_the_app_writes_is_what_the_profiler_reads(made: Path, core_said: str, app_said: str) -> None:
+    results = made / "results"
     for name, asked, runs in (("xnnpack", "xnnpack", 3), ("none", "none", 3), ("activity", JOB.delegate, JOB.runs)):
         found = parse_result((results / f"{name}.json").read_bytes(), asked=asked, runs=runs, who="the app")
         assert len(found.samples_ms) == runs
