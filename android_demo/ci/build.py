@@ -22,6 +22,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH, which our Makefile sets, leaves it out
 from toolchain import CHECKSUMS, BuildError, Toolchain, install_programs, missing, run
 
 APP = Path(__file__).resolve().parents[1]
