@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import os
 import shutil
+import struct
 import sys
 import zipfile
 from pathlib import Path
@@ -29,6 +30,9 @@ APP = Path(__file__).resolve().parents[1]
 PACKAGE = "dev.mobileseg.demo"
 MIN_SDK, TARGET_SDK = 24, 35
 ABI = "arm64-v8a"
+PAGE = 4096
+LOCAL_HEADER = 30  # of a ZIP member, before its name
+ALIGNMENT = 0xD935  # the extra field's kind
 JVM = ("-Xmx1500m", "-XX:+UseSerialGC")
 BRIEF = "-XX:TieredStopAtLevel=1"  # the better compiler of the JVM does not pay for programs of seconds
 STEPS = ("install", "fetch", "compile", "core", "app", "screen", "apk", "lint")
@@ -85,7 +89,7 @@ class Build:
             words = ("-genkeypair", "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000")
             secret = ("-storepass", "android", "-keypass", "android", "-dname", "CN=Android Debug")
             run("keytool", *words, *secret, "-keystore", key)
-        run("apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--out", signed, unsigned)  # aligns, too
+        run("apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--out", signed, unsigned)
         print(run("apksigner", "verify", "--verbose", "--min-sdk-version", MIN_SDK, signed))
         print(run(self.tools.aapt2, "dump", "badging", signed))
 
@@ -147,15 +151,14 @@ class Build:
         with zipfile.ZipFile(target, "a") as package, zipfile.ZipFile(dexed) as dex:
             for name in dex.namelist():
                 package.writestr(name, dex.read(name), zipfile.ZIP_DEFLATED)
-            # Stored as they are, models too, so that they can be mapped from the package.
             for library in self.tools.native_libraries(ABI):
-                package.write(library, f"lib/{ABI}/{library.name}")
+                _store(package, library, f"lib/{ABI}/{library.name}", boundary=PAGE)
         self._add_assets(target)
 
     def _add_assets(self, target: Path) -> None:
         with zipfile.ZipFile(target, "a") as package:
             for asset in sorted(path for path in self.assets.rglob("*") if path.is_file()):
-                package.write(asset, f"assets/{asset.relative_to(self.assets).as_posix()}")
+                _store(package, asset, f"assets/{asset.relative_to(self.assets).as_posix()}", boundary=4)
 
     def _junit(self, name: str, path: list[Path], options: tuple[str, ...] = (), only: str = "") -> None:
         classes = self._out(name)
@@ -197,6 +200,18 @@ class Build:
 
     def _out(self, name: str) -> Path:
         return self.work / "classes" / name
+
+
+def _store(package: zipfile.ZipFile, file: Path, name: str, *, boundary: int) -> None:
+    """Add a file uncompressed, its content at a multiple of `boundary`, so that it can be mapped.
+
+    The padding is an extra field as Android's own tools write it, which `apksigner` reads and keeps.
+    """
+    member = zipfile.ZipInfo(name)
+    head = struct.calcsize("<HHH")
+    length = head + -(package.start_dir + LOCAL_HEADER + len(name.encode()) + head) % boundary
+    member.extra = struct.pack("<HHH", ALIGNMENT, length - 4, boundary).ljust(length, b"\0")
+    package.writestr(member, file.read_bytes())
 
 
 def _path(jars: list[Path]) -> str:
