@@ -7,12 +7,14 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
+import org.robolectric.annotation.Config
 import java.io.File
 
 /** `-Dscreenshot=FILE` keeps the picture that the documentation shows, of `-Dpicture=FILE`. */
 @RunWith(RobolectricTestRunner::class)
 class PictureOfTheScreenTest {
     @Test
+    @Config(qualifiers = "w411dp-h891dp-port-hdpi")
     fun `the screen is drawn`() =
         Screen().use { screen ->
             screen.openPicture(File(requireNotNull(System.getProperty("picture"))))
