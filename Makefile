@@ -4,7 +4,7 @@
 #   make test         what CI runs
 #   make test-slow    the long tests
 #   make test-web     the web demo in a real Chromium (needs chromium, node, npm)
-#   make test-android the Android demo: built, tested on the JVM, packaged (needs a JDK, Maven, zipalign, apksigner)
+#   make test-android the Android demo: built, tested on the JVM, packaged (needs a JDK, Maven, apksigner)
 #   make test-ios     the iOS demo's core in Swift, with real inference (Linux; root, or a swift on the path)
 #   make test-clients others' programs read our files: MediaPipe, Netron, LiteRT's benchmark (needs node, a network)
 #   make lint         ruff and mypy only

@@ -2,7 +2,7 @@
 
     python3 android_demo/ci/build.py [--work DIR] [--assets DIR] [--define NAME=VALUE ...] STEP ...
 
-    install   Debian's programs: a JDK, Maven, zipalign, apksigner
+    install   Debian's programs: a JDK, Maven, apksigner
     fetch     Maven Central's files, each checked against checksums.txt
     compile   core, app and their tests, against the real TensorFlow Lite classes and a current Android framework
     core      the core's tests, on the JVM; they need --define golden=DIR and assets=DIR
@@ -18,16 +18,21 @@ import argparse
 import hashlib
 import os
 import shutil
+import struct
 import sys
 import zipfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH, which our Makefile sets, leaves it out
 from toolchain import CHECKSUMS, BuildError, Toolchain, install_programs, missing, run
 
 APP = Path(__file__).resolve().parents[1]
 PACKAGE = "dev.mobileseg.demo"
 MIN_SDK, TARGET_SDK = 24, 35
 ABI = "arm64-v8a"
+PAGE = 4096
+LOCAL_HEADER = 30  # of a ZIP member, before its name
+ALIGNMENT = 0xD935  # the extra field's kind
 JVM = ("-Xmx1500m", "-XX:+UseSerialGC")
 BRIEF = "-XX:TieredStopAtLevel=1"  # the better compiler of the JVM does not pay for programs of seconds
 STEPS = ("install", "fetch", "compile", "core", "app", "screen", "apk", "lint")
@@ -60,8 +65,7 @@ class Build:
         fixtures = "core/src/testFixtures"
         tests = [*stdlib, *self._test_jars(), self._out("core")]
         self._kotlin("core-test", [fixtures, "core/src/test"], tests, friend="core")
-        path = [*self._robolectric_path()[2:], self.tools.one(self.android)]
-        self._kotlin("app-test", [fixtures, "app/src/test"], path, friend="app")
+        self._kotlin("app-test", [fixtures, "app/src/test"], self._robolectric_path()[2:], friend="app")
 
     def core(self) -> None:
         """Real inference: no phone is needed for it."""
@@ -78,17 +82,15 @@ class Build:
 
     def apk(self) -> None:
         """The signature is of a key made here: this package is for looking at, and for phones of developers."""
-        unsigned, aligned, signed = (self.work / f"{name}.apk" for name in ("unsigned", "aligned", "mobile-seg-demo"))
+        unsigned, signed = self.work / "unsigned.apk", self.work / "mobile-seg-demo.apk"
         self._package(unsigned)
-        run("zipalign", "-f", "-p", "4", unsigned, aligned)
         key = self.work / "debug.keystore"
         if not key.exists():
             words = ("-genkeypair", "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000")
             secret = ("-storepass", "android", "-keypass", "android", "-dname", "CN=Android Debug")
             run("keytool", *words, *secret, "-keystore", key)
-        run("apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--out", signed, aligned)
+        run("apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--out", signed, unsigned)
         print(run("apksigner", "verify", "--verbose", "--min-sdk-version", MIN_SDK, signed))
-        print(run("zipalign", "-c", "-p", "4", signed), end="")
         print(run(self.tools.aapt2, "dump", "badging", signed))
 
     def lint(self) -> None:
@@ -104,7 +106,7 @@ class Build:
         out, stamp = self._out(name), self.work / f"{name}.stamp"
         files = sorted(file for folder in sources for file in (APP / folder).rglob("*.kt"))
         # What it was made of: nothing is compiled twice.
-        made_of = hashlib.sha256(b"".join(file.read_bytes() for file in (*files, Path(__file__), CHECKSUMS)))
+        made_of = hashlib.sha256(b"".join(file.read_bytes() for file in (*files, CHECKSUMS)))
         for other in sorted(self.work.glob("*.stamp")):
             if self._out(other.stem) in path:
                 made_of.update(other.read_bytes())
@@ -121,10 +123,11 @@ class Build:
         stamp.write_text(made_of.hexdigest())
 
     def _resources(self) -> None:
-        """`resources.apk` and the class `R`. AGP takes the package's name from Gradle; here it is written in."""
+        """`resources.apk` and the class `R`. What Gradle would add to the manifest is written in here."""
         manifest = self.work / "AndroidManifest.xml"
         text = (APP / "app/src/main/AndroidManifest.xml").read_text("utf-8")
-        manifest.write_text(text.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1))
+        text = text.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1)
+        manifest.write_text(text.replace("<application", '<application android:extractNativeLibs="false"', 1))
         compiled, made = self.work / "res.zip", self.work / "generated"
         shutil.rmtree(made, ignore_errors=True)
         run(self.tools.aapt2, "compile", "--dir", APP / "app/src/main/res", "-o", compiled)
@@ -148,11 +151,14 @@ class Build:
         with zipfile.ZipFile(target, "a") as package, zipfile.ZipFile(dexed) as dex:
             for name in dex.namelist():
                 package.writestr(name, dex.read(name), zipfile.ZIP_DEFLATED)
-            # Stored as they are, so that both can be mapped from the package.
             for library in self.tools.native_libraries(ABI):
-                package.write(library, f"lib/{ABI}/{library.name}")
+                _store(package, library, f"lib/{ABI}/{library.name}", boundary=PAGE)
+        self._add_assets(target)
+
+    def _add_assets(self, target: Path) -> None:
+        with zipfile.ZipFile(target, "a") as package:
             for asset in sorted(path for path in self.assets.rglob("*") if path.is_file()):
-                package.write(asset, f"assets/{asset.relative_to(self.assets).as_posix()}")
+                _store(package, asset, f"assets/{asset.relative_to(self.assets).as_posix()}", boundary=4)
 
     def _junit(self, name: str, path: list[Path], options: tuple[str, ...] = (), only: str = "") -> None:
         classes = self._out(name)
@@ -164,23 +170,27 @@ class Build:
 
     def _robolectric_options(self) -> tuple[str, ...]:
         """Its Android comes from the fetched files, our resources from the package made of them."""
+        package = shutil.copy(self.work / "resources.apk", self.work / "tested.apk")
+        self._add_assets(package)
         config = self.work / "config" / "com" / "android" / "tools" / "test_config.properties"
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(
             f"android_merged_manifest={self.work / 'AndroidManifest.xml'}\n"
             f"android_merged_assets={self.assets}\n"
-            f"android_resource_apk={self.work / 'resources.apk'}\n"
+            f"android_resource_apk={package}\n"
             f"android_custom_package={PACKAGE}\n"
         )
         framework = self.tools.one("test/android-all-instrumented-*.jar")
-        return ("-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework.parent}")
+        offline = ("-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework.parent}")
+        return (*offline, "--add-opens=java.base/java.io=ALL-UNNAMED", "--add-opens=java.base/java.nio=ALL-UNNAMED")
 
     def _robolectric_path(self) -> list[Path]:
-        """Without Android itself: that comes from Robolectric, which alters it."""
+        """With the framework last: tests are loaded against it, and run in what Robolectric makes of it."""
         own = [self._out(name) for name in ("app-test", "app", "core", "r")]
         resources = APP / "app/src/test/resources"
         stdlib = self.tools.one("app/kotlin-stdlib-*.jar")
-        return [self.work / "config", *own, resources, stdlib, *self._tflite(), *self._test_jars()]
+        jars = [stdlib, *self._tflite(), *self._test_jars(), self.tools.one(self.android)]
+        return [self.work / "config", *own, resources, *jars]
 
     def _test_jars(self) -> list[Path]:
         return [jar for jar in self.tools.jars("test") if "android-all" not in jar.name]
@@ -190,6 +200,18 @@ class Build:
 
     def _out(self, name: str) -> Path:
         return self.work / "classes" / name
+
+
+def _store(package: zipfile.ZipFile, file: Path, name: str, *, boundary: int) -> None:
+    """Add a file uncompressed, its content at a multiple of `boundary`, so that it can be mapped.
+
+    The padding is an extra field as Android's own tools write it, which `apksigner` reads and keeps.
+    """
+    member = zipfile.ZipInfo(name)
+    head = struct.calcsize("<HHH")
+    length = head + -(package.start_dir + LOCAL_HEADER + len(name.encode()) + head) % boundary
+    member.extra = struct.pack("<HHH", ALIGNMENT, length - 4, boundary).ljust(length, b"\0")
+    package.writestr(member, file.read_bytes())
 
 
 def _path(jars: list[Path]) -> str:

@@ -14,7 +14,6 @@ PROGRAMS = {
     "javac": "openjdk-17-jdk-headless",
     "keytool": "openjdk-17-jdk-headless",
     "mvn": "maven",
-    "zipalign": "zipalign",
     "apksigner": "apksigner",
 }
 """What must be on the path, and Debian's package of it."""

@@ -10,6 +10,7 @@ import pytest
 
 from mobile_seg.bundling import APPS
 from mobile_seg.bundling import FORMAT_VERSION as INDEX_VERSION
+from mobile_seg.data.toy import CLASSES
 from mobile_seg.manifest import FORMAT_VERSION, MEMBER, OUTPUT_KINDS
 from mobile_seg.profiling.runners.app import ACTIVITY, FILES, PACKAGE, AppRunner
 from mobile_seg.profiling.runners.result import SCHEMA
@@ -53,6 +54,13 @@ def test_the_core_knows_no_android() -> None:
         assert not re.search(r"^import android", text, re.MULTILINE), name
     for name, text in SOURCES.items():
         assert "import androidx" not in text, name
+
+
+def test_no_constant_is_about_a_model() -> None:
+    shown = [path.read_text("utf-8") for path in APP.rglob("src/main/**/*") if path.suffix in (".kt", ".xml")]
+    assert len(shown) > 20
+    for name in CLASSES:
+        assert not any(f'"{name}"' in text for text in shown), name
 
 
 def test_files_are_short() -> None:

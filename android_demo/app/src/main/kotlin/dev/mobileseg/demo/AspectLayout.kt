@@ -6,7 +6,10 @@ import android.view.Gravity
 import android.view.View
 import android.widget.FrameLayout
 
-/** Gives its children the largest box of the picture's shape that fits, in the middle. */
+/** The panel below needs room, too. */
+private const val MOST = 0.6f
+
+/** A box of the picture's shape, as wide as the screen or as high as a share of it allows. */
 class AspectLayout(
     context: Context,
     attributes: AttributeSet?,
@@ -24,10 +27,10 @@ class AspectLayout(
         heightMeasureSpec: Int,
     ) {
         val width = MeasureSpec.getSize(widthMeasureSpec)
-        val height = MeasureSpec.getSize(heightMeasureSpec)
-        setMeasuredDimension(width, height)
-        val wide = minOf(width, (height * ratio).toInt())
-        val high = minOf(height, (width / ratio).toInt())
+        val most = (MeasureSpec.getSize(heightMeasureSpec) * MOST).toInt()
+        val high = minOf(most, (width / ratio).toInt())
+        val wide = minOf(width, (high * ratio).toInt())
+        setMeasuredDimension(width, high)
         for (index in 0 until childCount) measureExactly(getChildAt(index), wide, high)
     }
 

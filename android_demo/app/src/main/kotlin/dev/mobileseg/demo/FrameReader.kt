@@ -4,7 +4,6 @@ import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Paint
 import android.graphics.Rect
-import java.nio.IntBuffer
 
 /**
  * A bitmap of the model's size, which the platform fills and whose memory is copied out whole: no loop over pixels.
@@ -22,5 +21,5 @@ class FrameReader(
     fun draw(picture: Bitmap) = canvas.drawBitmap(picture, null, all, bilinear)
 
     /** @param rgba gets one word per pixel, its bytes R, G, B, A */
-    fun read(rgba: IntArray) = bitmap.copyPixelsToBuffer(IntBuffer.wrap(rgba))
+    fun read(rgba: IntArray) = BitmapWords.read(bitmap, rgba)
 }

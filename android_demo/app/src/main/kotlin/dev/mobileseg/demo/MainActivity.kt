@@ -90,7 +90,7 @@ class MainActivity : Activity() {
 
     private fun listen() {
         panel.listen(onModel = { openModel(models[it]) }, onOptions = ::changeOptions)
-        find<Button>(R.id.camera).setOnClickListener { if (player.isLive) player.stop() else askCamera() }
+        find<Button>(R.id.camera).setOnClickListener { if (player.isLive) player.freeze() else askCamera() }
         find<Button>(R.id.picture).setOnClickListener { choosePicture() }
         find<Button>(R.id.measure).setOnClickListener { attempt { player.measure() } }
         find<View>(R.id.error).setOnClickListener { panel.showError("") }

@@ -75,9 +75,17 @@ class Player(
         segmentPicture()
     }
 
+    /** Stops the camera and keeps what it showed last, as a picture. */
+    fun freeze() {
+        val still = preview.bitmap
+        stop()
+        still?.let(::showPicture)
+    }
+
     fun stop() {
         camera.close()
         preview.visibility = View.GONE
+        stage.clearMask()
         toMeasure = 0
         playing(false)
     }
@@ -127,12 +135,15 @@ class Player(
         before: Map<Stage, Float>,
         read: (IntArray) -> Unit,
     ) {
+        val picture = stage.picture
         busy = true
         segmenter.segment(read) { result ->
             busy = false
-            result.onSuccess { show(it, before) }.onFailure { error ->
-                stop()
-                panel.showError(describe(error))
+            when {
+                // Of a model or a picture that is no longer shown.
+                reader == null || stage.picture !== picture -> segmentPicture()
+                result.isSuccess -> show(result.getOrThrow(), before)
+                else -> onFailure(DemoError(describe(checkNotNull(result.exceptionOrNull()))))
             }
         }
     }
@@ -141,7 +152,6 @@ class Player(
         done: Segmented,
         before: Map<Stage, Float>,
     ) {
-        if (reader == null) return // of the model before
         timing.add(before + done.times + (Stage.DRAW to stage.show(done.mask)))
         waitingSince = System.nanoTime()
         val now = SystemClock.uptimeMillis()

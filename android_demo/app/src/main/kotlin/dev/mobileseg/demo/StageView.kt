@@ -8,7 +8,6 @@ import android.graphics.Rect
 import android.util.AttributeSet
 import android.view.View
 import dev.mobileseg.core.Mask
-import java.nio.IntBuffer
 
 private const val NANOS = 1e6f
 private const val OPAQUE = 255
@@ -45,7 +44,7 @@ class StageView(
         val begun = System.nanoTime()
         val same = mask?.takeIf { it.width == shown.width && it.height == shown.height }
         val bitmap = same ?: Bitmap.createBitmap(shown.width, shown.height, Bitmap.Config.ARGB_8888)
-        bitmap.copyPixelsFromBuffer(IntBuffer.wrap(shown.pixels))
+        BitmapWords.write(shown.pixels, bitmap)
         mask = bitmap
         invalidate()
         return (System.nanoTime() - begun) / NANOS + lastDraw

@@ -31,7 +31,9 @@ class CameraChoiceTest {
         sizes.forEach { map.addOutputSize(ImageFormat.PRIVATE, it) }
         shadowOf(facts).set(CameraCharacteristics.LENS_FACING, facing)
         shadowOf(facts).set(CameraCharacteristics.SENSOR_ORIENTATION, turned)
-        shadowOf(facts).set(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP, map.build())
+        if (sizes.isNotEmpty()) {
+            shadowOf(facts).set(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP, map.build())
+        }
         shadowOf(manager).addCamera(id, facts)
     }
 

@@ -146,6 +146,20 @@ class MainActivityTest {
             assertEquals("Camera", screen.activity.find<Button>(R.id.camera).text)
         }
 
+    /** One frame is under way when the second comes: the mask in the end is the second's. */
+    @Test
+    fun `of two pictures the last one counts`() =
+        Screen().use { screen ->
+            val other = Golden.cases.first { it.name == "street_int8_logits_uint8_1" }
+            screen.openPicture(other.png)
+            waitUntil("the other's mask") { screen.shares().isNotEmpty() }
+            val others = screen.shares()
+            screen.openPicture(case.png)
+            screen.openPicture(other.png)
+            frames(50)
+            waitUntil("the mask of the last") { screen.shares() == others }
+        }
+
     @Test
     fun `what is no picture is said`() =
         Screen().use { screen ->

@@ -28,14 +28,9 @@ class Screen : AutoCloseable {
     }
 
     /** What a view shows; empty if it is hidden. */
-    fun text(id: Int): String = activity.find<TextView>(id).let {
-        if (it.visibility ==
-            View.VISIBLE
-        ) {
-            it.text.toString()
-        } else {
-            ""
-        }
+    fun text(id: Int): String {
+        val view = activity.find<TextView>(id)
+        return if (view.visibility == View.VISIBLE) view.text.toString() else ""
     }
 
     fun settle() = waitUntil("the model") { "opening" !in text(R.id.status) && "measuring" !in text(R.id.status) }
@@ -55,9 +50,8 @@ class Screen : AutoCloseable {
 
     fun openPicture(file: File) {
         val uri = Uri.parse("content://pictures/${file.name}")
-        shadowOf(
-            RuntimeEnvironment.getApplication().contentResolver,
-        ).registerInputStreamSupplier(uri) { file.inputStream() }
+        val resolver = RuntimeEnvironment.getApplication().contentResolver
+        shadowOf(resolver).registerInputStreamSupplier(uri) { file.inputStream() }
         click(R.id.picture)
         val asked = shadowOf(activity).nextStartedActivityForResult.intent
         check(asked.type == "image/*")
