@@ -55,10 +55,11 @@ def infer_in_integers(model: keras.Model) -> None:
 
     Half the work of inference, and less than half of what building its function takes.
     """
+    elementwise: tuple[Any, ...] = tuple(ELEMENTWISE.values())
     for layer in model.layers:
         if isinstance(layer, QuantLinear):
             layer.hold_integers()
-        elif isinstance(layer, tuple(ELEMENTWISE.values())):
+        elif isinstance(layer, elementwise):
             layer.computes = "integers" if float(layer.steps[-1]) > 0.0 else BY_STEPS
 
 
