@@ -104,8 +104,8 @@ def conv(
 
 def _filtered(x: np.ndarray, weight: np.ndarray, strides: tuple[int, int], dilations: tuple[int, int]) -> np.ndarray:
     """A kernel of its own for each channel, plane by plane: a plane fits the processor's cache, all of them do not."""
-    taps = np.zeros((len(weight), *(dilation * (side - 1) + 1 for dilation, side in zip(
-        dilations, weight.shape[1:], strict=True))), np.float32)  # fmt: skip
+    spans = [rate * (side - 1) + 1 for rate, side in zip(dilations, weight.shape[1:], strict=True)]
+    taps = np.zeros((len(weight), *spans), np.float32)
     taps[:, :: dilations[0], :: dilations[1]] = weight
     rows, columns = (side - extent + 1 for side, extent in zip(x.shape[2:], taps.shape[1:], strict=True))
     x = np.ascontiguousarray(x, np.float32)
