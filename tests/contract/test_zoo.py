@@ -153,8 +153,9 @@ def test_the_float_file_follows_its_model(
     for (made, _), expected in zip(
         nets.run(content, pixels.astype(np.float32)), outputs(float_model, pixels), strict=True
     ):
-        # float32 sums in another order.
-        np.testing.assert_allclose(made, expected, atol=2e-4 * np.abs(expected).max())
+        # float32 sums in another order, of which an untrained network of many blocks makes up to 4e-4 of full scale
+        # (SP-EfficientNet-B0, another figure with every number of threads). What is wired wrongly is off by a tenth.
+        np.testing.assert_allclose(made, expected, atol=1e-3 * np.abs(expected).max())
 
 
 def test_the_int8_file_follows_its_quantized_model(case: Case, quantized_model: keras.Model) -> None:

@@ -261,13 +261,20 @@ def test_the_command_serves_and_ends_with_ctrl_c(shown: Path, chromium: str) -> 
     words = ["demo", str(shown), "--no-browser", "--port", "0", "--packages", str(PACKAGES)]
     command = [sys.executable, "-m", "mobile_seg", *words]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    # Where the tests run as a job in the background, Ctrl-C is ignored, and a child would inherit that.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    with process:
         assert process.stdout is not None
-        first, second = process.stdout.readline(), process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        try:
+            first, second = process.stdout.readline(), process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert f"{shown} at http://127.0.0.1:" in first
     assert str(PORT) not in first
