@@ -1,9 +1,10 @@
-"""What holds for every test: quiet TensorFlow, the exporting backend, repeatable property tests.
+"""What holds for every test: quiet TensorFlow, the exporting backend, Ctrl-C, repeatable property tests.
 
 The environment is set here since TensorFlow and Keras read it when they are first imported.
 """
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -11,6 +12,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # A child `python -m …` started from the checkout must find the installed package too (Python 3.11 on).
 os.environ.setdefault("PYTHONSAFEPATH", "1")
+
+# A job in the background is started with Ctrl-C ignored, and its children are too; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: a slow machine is not a failure. Derandomized: CI tries the same examples every time.
 settings.register_profile("mobile_seg", deadline=None, derandomize=True)

@@ -261,12 +261,7 @@ def test_the_command_serves_and_ends_with_ctrl_c(shown: Path, chromium: str) -> 
     words = ["demo", str(shown), "--no-browser", "--port", "0", "--packages", str(PACKAGES)]
     command = [sys.executable, "-m", "mobile_seg", *words]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    # Where the tests run as a job in the background, Ctrl-C is ignored, and a child would inherit that.
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, usual)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:
         assert process.stdout is not None
         try:

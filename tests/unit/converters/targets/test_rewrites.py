@@ -144,7 +144,7 @@ def test_a_rectifier_moves_every_integer_alike(activation: Network, grids: tuple
     assert made.conversions == ()
     image = np.arange(-128, 128).astype(np.int8).reshape(shape)
     expected = run(before, image)
-    assert len(np.unique(expected)) > 5
+    assert len(np.unique(expected)) >= 5
     for delegate in (True, False):
         np.testing.assert_array_equal(run(made.content, image, delegate=delegate), expected)
     assert split(read_content(made.content, name="after"), find("xnnpack")).refused == ()
