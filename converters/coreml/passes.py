@@ -119,19 +119,26 @@ class OnGrids(_Pass):
         Raises:
             ArtifactError: if one is not there any more.
         """
-        clips = {operation.name: operation for operation in block.operations if operation.op_type == "clip"}
+        clips = {operation.alpha.name: operation for operation in block.operations if operation.op_type == "clip"}
         for name, grid in self.grids.items():
-            if name not in clips:
+            clip = clips.get(bottom_of(name))
+            if clip is None:
                 raise ArtifactError(f"the converter lost the quantizer {name}; report the model and its options")
-            _quantize(block, clips[name], np.float32(max(grid.scale, FINEST)), np.uint8(grid.zero_point))
+            _quantize(block, clip, name, grid)
 
 
-def _quantize(block: Any, clip: Any, scale: np.float32, zero_point: np.uint8) -> None:
+def bottom_of(quantizer: str) -> str:
+    """The name of the constant that a quantizer's clip begins at."""
+    return f"{quantizer}_bottom"
+
+
+def _quantize(block: Any, clip: Any, name: str, grid: Any) -> None:
     from coremltools.converters.mil.mil import Builder as mb
 
-    grid = {"scale": scale, "zero_point": zero_point, "before_op": clip}
-    integers = mb.quantize(input=clip.x, output_dtype="uint8", name=f"{clip.name}_integers", **grid)
-    _move_readers(block, clip, mb.dequantize(input=integers, name=f"{clip.name}_floats", **grid))
+    scale, zero_point = np.float32(max(grid.scale, FINEST)), np.uint8(grid.zero_point)
+    known = {"scale": scale, "zero_point": zero_point, "before_op": clip}
+    integers = mb.quantize(input=clip.x, output_dtype="uint8", name=f"{name}_integers", **known)
+    _move_readers(block, clip, mb.dequantize(input=integers, name=f"{name}_floats", **known))
 
 
 @dataclass(frozen=True)

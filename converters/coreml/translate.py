@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mobile_seg.converters.builder import Conversion
-from mobile_seg.converters.coreml.passes import OnGrids, Padded, Weights
+from mobile_seg.converters.coreml.passes import OnGrids, Padded, Weights, bottom_of
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def _fake_quant(context: Any, node: Any, grids: Grids) -> None:
         context.add(node.name, mb.identity(x=x, name=node.name))
         return
     grids.found[node.name] = ByteGrid.of_range(low, high)
-    context.add(node.name, mb.clip(x=x, alpha=np.float32(low), beta=np.float32(high), name=node.name))
+    # Found again by this constant: coremltools gives the clip itself another name where it moves a transpose past it.
+    bottom = mb.const(val=np.float32(low), name=bottom_of(node.name))
+    context.add(node.name, mb.clip(x=x, alpha=bottom, beta=np.float32(high), name=node.name))
 
 
 def _resize_bilinear(context: Any, node: Any) -> None:

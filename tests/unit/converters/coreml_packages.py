@@ -8,11 +8,12 @@ import numpy as np
 from unit.quantization import nets
 
 from mobile_seg.converters.converted import Converted
-from mobile_seg.converters.coreml.writer import convert_coreml
+from mobile_seg.converters.coreml.writer import convert_coreml, convert_graph
 from mobile_seg.converters.options import ExportOptions
 from mobile_seg.quantization.deploy import deploy_graph
 from mobile_seg.quantization.rewrite import is_quantized
 from mobile_seg.verify.coreml.package import protobuf
+from mobile_seg.verify.coreml.program import Program
 from mobile_seg.verify.coreml.runner import CoreMLRunner, open_coreml
 
 SPECIFICATION = "Data/com.apple.CoreML/model.mlmodel"
@@ -72,3 +73,28 @@ def constant(model: Any, operation: Any, parameter: str) -> Any:
         return argument.value
     (found,) = [one for one in operations(model) if any(made.name == argument.name for made in one.outputs)]
     return found.attributes["val"]
+
+
+def quantizer_in(tensor: str) -> str:
+    """The layer whose bytes a tensor of a package is: `net_deploy_1_stem_quant_1_FakeQuant…` → `stem_quant`."""
+    return tensor.split("_deploy_1_")[1].split("_1_FakeQuant")[0]
+
+
+def local_steps(graph: keras.Model, image: np.ndarray, *, half: bool) -> dict[str, float]:
+    """The largest difference in steps of each quantized tensor of a package by itself; see `nets.local_steps`.
+
+    `half`: the package computes in float16 between two roundings, else in float32.
+    """
+    made = convert_graph(graph, precision="int8", half=half)
+    program = Program(made.specification, {"@model_path/weights/weight.bin": made.weights})
+    (result,) = program.outputs
+    tensors = [one.outputs[0].name for one in operations(made.specification) if one.type == "quantize"]
+    named = {quantizer_in(tensor): tensor for tensor in tensors}
+    program.outputs = (result, *named.values())
+    found = program.run({"image": image.transpose(2, 0, 1)[None].astype(np.float32)})
+    integers = {}
+    for name, tensor in named.items():
+        array = found[tensor]
+        last = array.shape[1:] == graph.get_layer(name).output.shape[1:]  # behind the transpose at the end
+        integers[name] = array.transpose(0, 3, 1, 2) if last else array
+    return nets.local_steps(graph, integers, image)

@@ -12,7 +12,6 @@ from unit.quantization import nets
 from mobile_seg.converters.onnx.writer import onnx_model
 from mobile_seg.graph import view
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.settle import quantizer_of
 from mobile_seg.verify.onnx_runner import load_session
 
 SIZE = (11, 14)
@@ -76,10 +75,8 @@ def operators(made: Any) -> Counter[str]:
 
 
 def local_steps(quantized: keras.Model, made: Any, image: np.ndarray) -> dict[str, float]:
-    """Each quantized tensor of a file against the layer that makes it, fed what the file computed before it.
+    """The largest difference in steps of each quantized tensor of a file by itself; see `nets.local_steps`.
 
-    In a deep network a step that falls to the other side grows from layer to layer: the outputs say little about where
-    two of them part. Here errors cannot pile up. Returns the largest difference in steps, by the quantizer's name.
     Where a weighted fusion's shares are folded into what it reads, file and graph have other steps, but the same
     integers: those are compared.
     """
@@ -93,20 +90,12 @@ def local_steps(quantized: keras.Model, made: Any, image: np.ndarray) -> dict[st
     names = [tensor.name for tensor in session.get_outputs()]
     found = dict(zip(names, session.run(None, {held.input[0].name: image[None]}), strict=True))
     graph = view(quantized)
-    values: dict[str, Any] = {graph.order[0]: image[None].astype(np.float32)}
-    steps: dict[str, float] = {}
-    for name in graph.order[1:]:
-        layer, sources = graph.layers[name], [values[source] for source in graph.inputs[name]]
-        values[name] = np.asarray(layer(sources[0] if len(sources) == 1 else sources))
-        own = f"{name.removesuffix('_quant')}_integers"
-        if isinstance(layer, FakeQuant) and own in found:
-            array = found[own]
-            last = array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
-            here = last.reshape(values[name].shape).astype(np.float32) - layer.zero_point
-            steps[name] = float(np.abs(np.round(values[name] / layer.step) - here).max())
-            values[name] = here * np.float32(layer.step)
-    last, quantizer = values[graph.outputs[0]], quantizer_of(graph, graph.outputs[0])
-    if quantizer is not None and found[held.output[0].name].dtype == np.uint8:
-        here = found[held.output[0].name].astype(np.float32) - quantizer.zero_point
-        steps["output"] = float(np.abs(np.round(last / quantizer.step) - here).max())
-    return steps
+    named = {
+        name: found[own]
+        for name in graph.order
+        if isinstance(graph.layers[name], FakeQuant) and (own := f"{name.removesuffix('_quant')}_integers") in found
+    }
+    output = found[held.output[0].name]
+    if output.dtype == np.uint8:
+        named[graph.outputs[0]] = first(output)
+    return nets.local_steps(quantized, named, image)

@@ -67,9 +67,8 @@ def test_mobile_spinenet_in_integers(spinenet: keras.Model) -> None:
     sums = {name for name in graph.order if isinstance(graph.layers[name], (QuantAdd, WeightedSum))}
     for image in nets.images(1, SIZE):
         for name, step in local_steps(quantized, proto, image).items():
-            source = name if name == "output" else _computed(graph, name)
             # Only a sum may be a step off, for a tie in a million; see test_onnx_int8.
-            assert step <= (1 if source in sums else 0), name
+            assert step <= (1 if _computed(graph, name) in sums else 0), name
     shown = nets.images(4, SIZE)
     runner = OnnxRunner(made.content, manifest=made.manifest)
     found, wanted = np.stack([runner.run(image) for image in shown]), nets.logits(quantized, shown)
@@ -120,6 +119,5 @@ def test_a_network_of_keras_in_integers() -> None:
     graph = view(quantized)
     for image in SHOWN[:1]:
         for name, step in local_steps(quantized, made, image).items():
-            source = None if name == "output" else graph.layers[_computed(graph, name)]
-            rounded = isinstance(source, (layers.GlobalAveragePooling2D, QuantAdd))
+            rounded = isinstance(graph.layers[_computed(graph, name)], (layers.GlobalAveragePooling2D, QuantAdd))
             assert step <= (1 if rounded else 0), name

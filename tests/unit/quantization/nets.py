@@ -1,12 +1,12 @@
 """Tiny graphs to quantize, and the way from a graph to its file and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 from unit.quantization.bounds import error_bounds
 
@@ -21,11 +21,10 @@ from mobile_seg.models import stand_in
 from mobile_seg.profiling.static import GraphFacts, inspect_tflite
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
-from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.full_size import at_input_size
 from mobile_seg.quantization.rewrite import insert_quantizers
 from mobile_seg.quantization.scheme import find
-from mobile_seg.quantization.settle import settle
+from mobile_seg.quantization.settle import quantizer_of, settle
 
 SIZE = (12, 12)
 
@@ -184,36 +183,24 @@ def logits(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(model(pixels.astype(np.float32), training=False))
 
 
-def local_steps(quantized: keras.Model, converted: Converted, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Each operation of the artifact against its layer, both fed what the artifact computed before it.
+def local_steps(quantized: keras.Model, integers: Mapping[str, np.ndarray], image: np.ndarray) -> dict[str, float]:
+    """Each quantized tensor of an artifact against the layer that makes it, fed what the artifact computed before it.
 
-    In a deep network a single step, rounded to the other side, grows from layer to layer: the outputs
-    say little about where they part. Here errors cannot pile up. Returns the differences in steps, by
-    the name of the quantizer behind the operation. Runs the plain kernels: inside a delegate no tensor
-    can be read.
+    In a deep network a step that falls to the other side grows from layer to layer: the outputs say little about where
+    two of them part. Here errors cannot pile up. `integers` are the artifact's unsigned bytes, channels first, by
+    quantizer, those of the output by the output's layer. Returns the largest difference in steps, by the same names.
     """
-    interpreter = Interpreter(
-        model_content=converted.content,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-    interpreter.invoke()
-    computed: dict[str, np.ndarray] = {}
-    for details in interpreter.get_tensor_details():
-        scale, zero_point = details["quantization"]
-        if scale and details["dtype"] is np.int8:
-            layer = details["name"].split(";")[0].split("/")[1].removesuffix("_1")
-            computed[layer] = (interpreter.get_tensor(details["index"]).astype(np.float32) - zero_point) * scale
     graph = view(quantized)
     values: dict[str, Any] = {graph.order[0]: image[None].astype(np.float32)}
-    steps: dict[str, np.ndarray] = {}
+    steps: dict[str, float] = {}
     for name in graph.order[1:]:
         layer, sources = graph.layers[name], [values[source] for source in graph.inputs[name]]
-        values[name] = layer(sources[0] if len(sources) == 1 else sources)
-        if isinstance(layer, FakeQuant) and layer.fixed_range is None:
-            low, high = layer.get_range()
-            steps[name] = np.abs(np.asarray(values[name]) - computed[graph.only_input(name)]) / ((high - low) / 255)
-            values[name] = computed[graph.only_input(name)]
+        values[name] = np.asarray(layer(sources[0] if len(sources) == 1 else sources))
+        quantizer = quantizer_of(graph, name) if name in integers else None
+        if quantizer is not None:
+            found = integers[name]
+            last = found.transpose(0, 2, 3, 1) if found.ndim == 4 else found
+            here = last.reshape(values[name].shape).astype(np.float32) - quantizer.zero_point
+            steps[name] = float(np.abs(np.round(values[name] / quantizer.step) - here).max())
+            values[name] = here * np.float32(quantizer.step)
     return steps
