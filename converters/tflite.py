@@ -15,6 +15,7 @@ from mobile_seg.converters.builder import Conversion
 from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.deploy import deploy_graph
 from mobile_seg.converters.flat import operator_code, pack, unpack
+from mobile_seg.converters.halves import halved
 from mobile_seg.converters.integer import IntegerWriter
 from mobile_seg.converters.limits import demand_room
 from mobile_seg.converters.metadata import finish
@@ -94,11 +95,11 @@ def convert_graph(
     demand_room(model, weight_bytes=4, kind=".tflite", form="as float32, through which every precision is converted")
     integers = precision in INTEGER_PRECISIONS
     graph = deploy_graph(model, strip_rescaling=integers, wide=precision == "int16x8")
-    content = _run_converter(traced(graph, head, byte_input=io == "uint8" and not integers), precision)
+    content = _run_converter(traced(graph, head, byte_input=io == "uint8" and not integers))
     if not (integers or precision == "w8"):
         floats = unpack(content)
-        content = pack(floats) if enlarge_last(floats) else content
-        return ConvertedGraph(spread_last(content) if precision == "float32" else content, ())
+        content = spread_last(pack(floats) if enlarge_last(floats) else content)
+        return ConvertedGraph(halved(content) if precision == "float16" else content, ())
     writer = IntegerWriter(unpack(content))
     made = writer.write(io=io)
     enlarge_last(made)
@@ -127,15 +128,11 @@ def _without_advice() -> Iterator[None]:
 
 
 @_without_advice()
-def _run_converter(function: Any, precision: str) -> bytes:
+def _run_converter(function: Any) -> bytes:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    if precision == "float16":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
     try:
-        return converter.convert()
+        return tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
     except Exception as error:  # the converter raises several unrelated types
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ArtifactError(

@@ -36,7 +36,7 @@ class Source:
         self.own = scheme_of(self.manifest) if is_quantized(self.network) else None
         self.model = functools.cache(self._model)
         self.graph = functools.cache(self._graph)
-        self.flat = functools.lru_cache(maxsize=1)(self._flat)
+        self.flat = functools.lru_cache(maxsize=2)(self._flat)
 
     def precision(self, asked: str | None) -> str:
         """The precision of an artifact, where it is left open the model's own.
@@ -79,8 +79,12 @@ class Source:
 
     def _flat(self, scheme: str | None, full: bool, options: "ExportOptions") -> "ConvertedGraph":
         """What the files of one form for several targets are rewritten from; such forms come one after the other."""
+        from mobile_seg.converters.halves import halved
         from mobile_seg.converters.tflite import bare
 
+        if options.precision == "float16" and scheme is None:  # a float32 file has just been made of it, as a rule
+            whole = self.flat(scheme, full, dataclasses.replace(options, precision="float32"))
+            return dataclasses.replace(whole, content=halved(whole.content))
         return bare(self.graph(scheme, full, "tflite"), options=options, integer_graph=scheme is not None)
 
     def described(self, full: bool) -> Manifest:

@@ -13,6 +13,7 @@ from unit.quantization import nets
 from unit.verify import tiny
 
 from mobile_seg.converters.flat import pack, unpack
+from mobile_seg.converters.halves import halved
 from mobile_seg.converters.tflite import convert_graph
 from mobile_seg.errors import ArtifactError
 from mobile_seg.inspection.records import Layer, Tensor
@@ -75,7 +76,7 @@ def test_an_integer_file(integer_file: Path) -> None:
 
 def test_half_precision_weights_count_for_the_layer_that_uses_them(tmp_path: Path) -> None:
     path = tmp_path / "half.tflite"
-    path.write_bytes(convert_graph(_net(), precision="float16", io="float").content)
+    path.write_bytes(halved(convert_graph(_net(), precision="float32", io="float").content, small=0))
     found = inspect_tflite(path)
     assert found.quantization.precision == "float activations, float16 weights"
     assert {one.operation for one in found.layers} == {"CONV_2D"}

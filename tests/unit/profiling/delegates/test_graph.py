@@ -10,6 +10,7 @@ from keras import layers
 from unit.profiling.delegates import made
 from unit.quantization import nets
 
+from mobile_seg.converters.halves import halved
 from mobile_seg.converters.tflite import convert_graph
 from mobile_seg.errors import ArtifactError, UsageError
 from mobile_seg.profiling.delegates.graph import layer_of
@@ -26,7 +27,7 @@ def float16(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return layers.UpSampling2D(2, interpolation="bilinear", name="b03_up")(x)
 
     path = tmp_path_factory.mktemp("graph") / "net.tflite"
-    path.write_bytes(convert_graph(nets.net(body), precision="float16", io="float").content)
+    path.write_bytes(halved(convert_graph(nets.net(body), precision="float32", io="float").content, small=0))
     return path
 
 
