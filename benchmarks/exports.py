@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/exports.py                      # goes on where it stopped, then writes docs/exports.md
     .venv/bin/python benchmarks/exports.py --only NAME,NAME     # these networks
+    .venv/bin/python benchmarks/exports.py --precisions NAME    # these precisions anew, of what is in the record
     .venv/bin/python benchmarks/exports.py --render             # from the record of the last runs
 
 On images of CamVid, which is expected where `benchmarks/camvid.yaml` says. Mobile SpineNet-S49- has the weights that
@@ -13,6 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ def main() -> int:
     parser.add_argument(
         "--outputs", type=lambda text: text.split(","), default=OUTPUT_KINDS, help="output forms, separated by commas"
     )
+    parser.add_argument("--precisions", type=lambda text: text.split(","), help="measure these again")
     parser.add_argument("--anew", action="store_true", help="forget what is recorded of these networks")
     parser.add_argument("--render", action="store_true", help="render from the record")
     options = parser.parse_args()
@@ -56,18 +59,21 @@ def main() -> int:
         chosen = [entry for entry in ENTRIES if entry.mobile and (not options.only or entry.name in options.only)]
         for entry in chosen:
             found = {} if options.anew else record["networks"].get(entry.name, {})
-            known = {row["output"] for row in found.get("rows", ())}
+            kept = [row for row in found.get("rows", ()) if row["precision"] not in (options.precisions or ())]
+            known = set() if options.precisions else {row["output"] for row in kept}
             if missing := [kind for kind in OUTPUT_KINDS if kind in options.outputs and kind not in known]:
-                new = measured(entry, dataset, options.data, missing)
-                record["networks"][entry.name] = new | {"rows": [*found.get("rows", ()), *new["rows"]]}
+                new = measured(entry, dataset, options.data, missing, options.precisions or PRECISIONS)
+                record["networks"][entry.name] = new | {"rows": [*kept, *new["rows"]]}
                 versions = installed_versions("coremltools", "onnx", "onnxruntime")
                 write_json(RECORD, record | {"images": IMAGES, "versions": versions})
     write_text(ROOT / "docs" / "exports.md", page(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 
-def measured(entry: Entry, dataset: Dataset, data: str, outputs: list[str]) -> dict[str, Any]:
-    """Every artifact of a network in some output forms. All at once: they share quantizing and the references."""
+def measured(
+    entry: Entry, dataset: Dataset, data: str, outputs: Sequence[str], precisions: Sequence[str]
+) -> dict[str, Any]:
+    """Every artifact of a network in some forms. All at once: they share quantizing and the references."""
     with tempfile.TemporaryDirectory() as folder, Progress() as progress:
         model = TRAINED.get(entry.name)
         trained = model is not None and model.is_file()
@@ -77,7 +83,7 @@ def measured(entry: Entry, dataset: Dataset, data: str, outputs: list[str]) -> d
             data=data,
             folder=folder,
             to=TARGETS,
-            precision=PRECISIONS,
+            precision=precisions,
             output=outputs,
             images=IMAGES,
             force=True,

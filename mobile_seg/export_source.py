@@ -36,7 +36,7 @@ class Source:
         self.own = scheme_of(self.manifest) if is_quantized(self.network) else None
         self.model = functools.cache(self._model)
         self.graph = functools.cache(self._graph)
-        self.flat = functools.lru_cache(maxsize=2)(self._flat)
+        self.flat = functools.lru_cache(maxsize=8)(self._flat)
 
     def precision(self, asked: str | None) -> str:
         """The precision of an artifact, where it is left open the model's own.
