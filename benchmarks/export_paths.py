@@ -17,7 +17,9 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +27,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from export_ways import LABELS, LOGITS, TYPES, converted, loaded
+from export_ways import LABELS, LOGITS, TYPES, UNMOVED, converted, loaded
 
 from mobile_seg.cli.terminal import Progress
+from mobile_seg.converters.flat import pack, unpack
 from mobile_seg.data.description import spread
 from mobile_seg.data.readers import read_pair
 from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.profiling.host import cpu_name
+from mobile_seg.profiling.operations.profile import profile_operations
+from mobile_seg.profiling.operations.records import UNTRACED
 from mobile_seg.profiling.static import inspect_tflite
 from mobile_seg.verify.tflite_runner import load_interpreter
 
@@ -40,6 +45,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "export_paths.json"
 THREADS, FRAMES = (1, 2), 8
 FORMS = ("coarse", "smooth", "full")
+PROFILED = ("SavedModel", "SavedModel, PTQ", UNMOVED, *(LOGITS.format(kind) for kind in TYPES))
+"""Files whose operations are timed one by one, on one thread."""
+BETWEEN = "between operations"
+SHOWN_MS = 0.05
+"""Kinds of operations that take less everywhere are added up."""
 
 
 def main() -> int:
@@ -98,6 +108,8 @@ def measure(
                 for form in file.forms:
                     into = rows[name]["frame_ms"].setdefault(form, {}).setdefault(str(threads), [])
                     timed(into, lambda f=file, image=frame, how=form: f.class_map(image, how), kept)
+    for name in PROFILED:
+        rows[name]["kinds"] = kinds(contents[name], options.runs)
     for row in rows.values():
         row["ms"] = {threads: statistics.median(taken) for threads, taken in row["ms"].items()}
         row["frame_ms"] = {
@@ -115,6 +127,21 @@ def measure(
         "versions": installed_versions(),
         "rows": rows,
     }
+
+
+def kinds(content: bytes, runs: int) -> dict[str, float]:
+    """Milliseconds of a file by kind of operation, and what lies between them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, model = Path(folder) / "file.tflite", unpack(content)
+        for tensor in model.subgraphs[0].tensors:
+            tensor.shapeSignature = None  # of the usual files' open batch size, which the profiler's runtime refuses
+        path.write_bytes(pack(model))
+        found = profile_operations(path, runs=runs)
+    spent = Counter[str]()
+    for one in found.operations:
+        spent["untraced kernels" if one.part == UNTRACED else one.operation] += one.milliseconds
+    assert found.unprofiled_ms is not None
+    return {**spent, BETWEEN: max(found.unprofiled_ms - found.sum_ms, 0.0)}
 
 
 def timed(into: list[float], call: Callable[[], object], kept: bool) -> None:
@@ -222,12 +249,38 @@ map, {record["smooth_is_full"]:.2%} of the pixels are those of the smooth one.
 
 {_table(frames)}
 
+## Where the time of an inference goes
+
+Milliseconds by kind of operation, on one thread, each file profiled by itself. `{UNMOVED}` is ours
+before work was moved to fewer pixels ([decision 0018](decisions/0018-work-on-few-pixels.md)). All files do their
+convolutions in the same kernels of XNNPACK, which are the bulk of an inference; what a converter can take away is the
+rest, and the multiply-adds on pixels that are all the same.
+
+{_table(spending(rows))}
+
 ## Ours over the best of the usual files
 
 {ratios}
 
 {", ".join(f"{name} {version}" for name, version in record["versions"].items())}.
 """
+
+
+def spending(rows: dict[str, dict[str, Any]]) -> list[list[Any]]:
+    """A line per kind of operation that takes some time, a column per profiled file."""
+    found = [rows[name]["kinds"] for name in PROFILED]
+    total = Counter[str]()
+    for one in found:
+        total.update(one)
+    shown = [kind for kind, _ in total.most_common() if max(one.get(kind, 0.0) for one in found) >= SHOWN_MS]
+    lines = [["operations", *PROFILED]]
+    lines += [[kind, *(f"{one[kind]:.2f}" if kind in one else "–" for one in found)] for kind in shown]
+    rest = [sum(taken for kind, taken in one.items() if kind not in shown) for one in found]
+    return [
+        *lines,
+        ["others", *(f"{one:.2f}" for one in rest)],
+        ["all", *(f"{sum(one.values()):.1f}" for one in found)],
+    ]
 
 
 def _threads(what: str, count: int) -> str:
@@ -242,10 +295,12 @@ def _table(lines: list[list[Any]]) -> str:
 def comparisons(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Ours over the best of the usual files, and what of it is inference."""
     others = {name: row for name, row in rows.items() if not name.startswith("ours")}
+    before = rows[UNMOVED]["ms"]
     for threads in map(str, THREADS):
         inference = min(row["ms"][threads] for row in others.values())
         mine = min(rows[LOGITS.format(kind)]["ms"][threads] for kind in TYPES)
-        yield f"Inference, {threads} thread(s): **{mine / inference:.2f}x**."
+        then = before[threads] / inference
+        yield f"Inference, {threads} thread(s): **{mine / inference:.2f}x**; before work was moved {then:.2f}x."
         for form, ours in (("coarse", "coarse"), ("smooth", "smooth"), ("full", "smooth")):
             best = min(row["frame_ms"][form][threads] for row in others.values())
             made = min(rows[LABELS.format(kind, ours)]["frame_ms"][ours][threads] for kind in TYPES)

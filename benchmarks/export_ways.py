@@ -6,12 +6,14 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mobile_seg import api
+from mobile_seg.converters import tflite
 from mobile_seg.data.calibration import calibration_batches
 from mobile_seg.data.description import Dataset, load_dataset
 from mobile_seg.data.stream import TrainStream
@@ -22,6 +24,8 @@ from mobile_seg.training.recipe import UNDECAYED, Recipe
 from mobile_seg.verify.keras_runner import load_keras
 
 TYPES, LOGITS, LABELS = ("float32", "int8"), "ours, {}", "ours, {}, labels ({})"
+UNMOVED = "ours, float32, nothing moved"
+"""Without what `converters/reorder.py` does and without a target: the same operations as the usual files."""
 SHOWN = 100
 """Images to the usual quantization after training: TensorFlow's documentation advises some 100 to 500."""
 
@@ -76,7 +80,9 @@ def with_tfmot(options: argparse.Namespace) -> bytes:
         return tfmot.run_tfmot(network, method="qat", images=shown, training=training, integer_io=True).content
 
 
-def ours(options: argparse.Namespace, *, precision: str = "int8", output: str = "logits") -> bytes:
+def ours(
+    options: argparse.Namespace, *, precision: str = "int8", output: str = "logits", target: str | None = "xnnpack"
+) -> bytes:
     """The run's quantized model, or its float one."""
     model, io = (MODELS[1], "uint8") if precision == "int8" else (MODELS[0], "float")
     with tempfile.TemporaryDirectory() as folder:
@@ -87,9 +93,19 @@ def ours(options: argparse.Namespace, *, precision: str = "int8", output: str = 
             precision=precision,
             output=output,
             io=io,
+            target=target,
             images=VERIFIED,
         )
         return made.path.read_bytes()
+
+
+def unmoved(options: argparse.Namespace) -> bytes:
+    """Our float file as it would be if no work were moved to fewer pixels."""
+    with (
+        mock.patch.object(tflite, "enlarge_last", return_value=False),
+        mock.patch.object(tflite, "spread_last", side_effect=lambda content: content),
+    ):
+        return ours(options, precision="float32", target=None)
 
 
 TFMOT = "TF-MOT"
@@ -98,6 +114,7 @@ WAYS: dict[str, Callable[[argparse.Namespace], bytes]] = {
     "SavedModel": saved_model,
     "SavedModel, PTQ": functools.partial(saved_model, integers=True),
     TFMOT: with_tfmot,
+    UNMOVED: unmoved,
     **{LOGITS.format(kind): functools.partial(ours, precision=kind) for kind in TYPES},
     **{
         LABELS.format(kind, form): functools.partial(ours, precision=kind, output=output)
