@@ -54,8 +54,8 @@ def page(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return f"""# Results
 
-Every number on this page was written by `benchmarks/camvid.py` from the run's `results.json` and from the records
-in `docs/records`, those behind by the scripts that they name.
+Every number on this page was written by `benchmarks/camvid.py` from the run's `results.json`, or by the script that
+its section names from that script's record in `docs/records`.
 
 ## Mobile SpineNet-S49- on CamVid (11 classes), trained from random weights
 
@@ -83,7 +83,7 @@ quantization-aware model it was made from, {results.agreement["int8_vs_float"]:.
 
 {_latency(results)}
 
-![The report's accuracy, latency and training sections](images/camvid_report.png)
+![The report's accuracy, latency and roofline sections](images/camvid_report.png)
 
 Median milliseconds; 30 runs after 5 warm-up runs per process, two fresh processes per thread count. Measured on
 {results.host["cpu"]} ({results.host["cores"]} cores), LiteRT with XNNPACK. Host latency is not phone latency.
