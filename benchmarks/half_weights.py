@@ -32,7 +32,7 @@ RECORD = ROOT / "docs" / "records" / "half_weights.json"
 RESULTS = ROOT / "docs" / "results.md"
 START, END = "<!-- halves:start -->", "<!-- halves:end -->"
 MODEL = ROOT / "runs" / "camvid_s49_minus" / "model_float.keras"
-KEPT = (0, 256, 1024, SMALL, 16384)
+KEPT = (0, 256, 1024, 4096, 16384)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mobile_seg.converters.flat import constant, pack, unpack
 
-SMALL = 4096
+SMALL = 1024
 """Weights of at most so many values stay float32. They are those of the first, narrow layers, whose rounding every
 later one passes on: little of a file and most of its error (`benchmarks/half_weights.py`)."""
 
