@@ -30,7 +30,6 @@ import numpy as np
 from export_ways import LABELS, LOGITS, TYPES, UNMOVED, converted, loaded
 
 from mobile_seg.cli.terminal import Progress
-from mobile_seg.converters.flat import pack, unpack
 from mobile_seg.data.description import spread
 from mobile_seg.data.readers import read_pair
 from mobile_seg.files import write_json, write_text
@@ -132,10 +131,8 @@ def measure(
 def kinds(content: bytes, runs: int) -> dict[str, float]:
     """Milliseconds of a file by kind of operation, and what lies between them."""
     with tempfile.TemporaryDirectory() as folder:
-        path, model = Path(folder) / "file.tflite", unpack(content)
-        for tensor in model.subgraphs[0].tensors:
-            tensor.shapeSignature = None  # of the usual files' open batch size, which the profiler's runtime refuses
-        path.write_bytes(pack(model))
+        path = Path(folder) / "file.tflite"
+        path.write_bytes(content)
         found = profile_operations(path, runs=runs)
     spent = Counter[str]()
     for one in found.operations:

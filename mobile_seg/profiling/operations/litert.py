@@ -183,6 +183,7 @@ class CompiledModel:
         tensor = make(f"GetSignature{role}TensorByIndex", signature, _size(at))
         ranked = (ctypes.c_uint64 * 64)()
         self._call("GetRankedTensorType", tensor, ranked)
+        _close(ranked)
         needs = make(f"GetCompiledModel{role}BufferRequirements", self._model, _size(0), _size(at))
         kept = "DestroyTensorBuffer"
         buffer = make("CreateManagedTensorBufferFromRequirements", environment, ranked, needs, destroy=kept)
@@ -216,6 +217,14 @@ class CompiledModel:
         status = function(*arguments)
         if status:
             raise ProfileError(f"LiteRt{name} failed with status {status} ({STATUS.get(status, 'unknown')})")
+
+
+def _close(ranked: Any) -> None:
+    """Make one of each open side of a `LiteRtRankedTensorType`, as a file of an open batch size runs from the start."""
+    words = ctypes.cast(ranked, ctypes.POINTER(ctypes.c_int32))
+    first, rank = 2, words[1] & 0x7F  # behind the element type and the rank, 7 bits of a word of flags
+    for at in range(first, first + rank):
+        words[at] = 1 if words[at] < 0 else words[at]
 
 
 STATUS = {

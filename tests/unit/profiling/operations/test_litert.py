@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from unit.verify import tiny
 
+from mobile_seg.converters.flat import pack, unpack
 from mobile_seg.errors import MissingExtraError, ProfileError
 from mobile_seg.profiling.operations import litert
 from mobile_seg.profiling.operations.litert import INSIDE_DELEGATE, OPERATOR, CompiledModel
@@ -43,6 +44,19 @@ def test_inputs_of_every_kind_are_filled(tmp_path: Path) -> None:
     for variant in (tiny.INT8, tiny.FLOAT32):
         with CompiledModel(str(tiny.save(tmp_path, variant)), threads=1) as model:
             model.run()
+
+
+def test_a_batch_of_open_size_is_one(tmp_path: Path) -> None:
+    """TensorFlow's converter leaves a SavedModel's batch open; the runtime makes no buffer for such a tensor."""
+    path = tiny.save(tmp_path, tiny.FLOAT32)
+    model = unpack(path.read_bytes())
+    for tensor in model.subgraphs[0].tensors:
+        if len(tensor.shape) == 4 and tensor.shape[0] == 1:
+            tensor.shapeSignature = np.int32([-1, *tensor.shape[1:]])
+    with CompiledModel(saved(tmp_path, pack(model)), threads=1, profiled=True) as opened:
+        found = opened.profiled_run()
+    with CompiledModel(str(path), threads=1, profiled=True) as closed:
+        assert litert.names(found) == litert.names(closed.profiled_run())
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint8, np.int16, np.int32, np.int64, np.bool_])
