@@ -13,28 +13,11 @@ def unpack(content: bytes) -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """The file's bytes of a model, without the constants that no operator reads any more."""
-    _forget_unread(model)
+    """The file's bytes of a model."""
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = _AlignedBuilder(size + 65536)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
-
-
-def _forget_unread(model: Any) -> None:
-    """Empty the buffers of such tensors, in place. The tensors stay, so that indices mean what they meant."""
-    held = {int(entry.buffer) for entry in model.metadata or ()}
-    unread = []
-    for graph in model.subgraphs:
-        known = {*map(int, graph.inputs), *map(int, graph.outputs)}
-        for operator in graph.operators:
-            known.update(int(index) for index in (*operator.inputs, *operator.outputs))
-        unread += [tensor for index, tensor in enumerate(graph.tensors) if index not in known]
-        held.update(int(tensor.buffer) for index, tensor in enumerate(graph.tensors) if index in known)
-    for tensor in unread:
-        if tensor.buffer not in held:
-            model.buffers[tensor.buffer].data = None
-        tensor.buffer = 0
 
 
 def operator_code(model: Any, operator: Any) -> int:

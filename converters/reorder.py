@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mobile_seg.converters.flat import constant, operator_code, pack, shape
+from mobile_seg.converters.flat import constant, operator_code, shape
 from mobile_seg.converters.targets.edit import FLOAT32, Edit
 
 _OP = schema.BuiltinOperator
@@ -65,7 +65,7 @@ def spread_last(content: bytes) -> bytes:
         if found is not None:
             _write_apart(edit, convolution, *found)
             done = True
-    return pack(edit.model) if done else content
+    return edit.packed() if done else content
 
 
 def _spread(edit: Edit, convolution: Any) -> tuple[Any, Any] | None:

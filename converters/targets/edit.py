@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mobile_seg.converters.builder import Conversion, Grid
-from mobile_seg.converters.flat import DTYPES, operator_code, shape, unpack
+from mobile_seg.converters.flat import DTYPES, operator_code, pack, shape, unpack
 from mobile_seg.converters.kernels import KERNELS
 
 FLOAT32, INT8, INT32 = schema.TensorType.FLOAT32, schema.TensorType.INT8, schema.TensorType.INT32
@@ -101,6 +101,24 @@ class Edit:
         """Put what was written since the last call in place of the operator at this position."""
         self.graph.operators[position : position + 1] = self._written
         self._written = []
+
+    def packed(self) -> bytes:
+        """Return the file's bytes, without the constants that no operator reads any more.
+
+        Their tensors stay, so that indices mean what they meant.
+        """
+        held, unread = {int(entry.buffer) for entry in self.model.metadata or ()}, []
+        for graph in self.model.subgraphs:
+            known = {*map(int, graph.inputs), *map(int, graph.outputs)}
+            for operator in graph.operators:
+                known.update(int(index) for index in (*operator.inputs, *operator.outputs))
+            held.update(int(tensor.buffer) for index, tensor in enumerate(graph.tensors) if index in known)
+            unread += [tensor for index, tensor in enumerate(graph.tensors) if index not in known]
+        for tensor in unread:
+            if tensor.buffer not in held:
+                self.model.buffers[tensor.buffer].data = None
+            tensor.buffer = 0
+        return pack(self.model)
 
     def _name(self, near: int) -> bytes:
         layer = self.graph.tensors[near].name.partition(b";")[0].rpartition(b"/")[0]

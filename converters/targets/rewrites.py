@@ -9,7 +9,6 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from mobile_seg.converters.builder import Conversion
-from mobile_seg.converters.flat import pack
 from mobile_seg.converters.targets.edit import Edit
 from mobile_seg.converters.targets.pooling import average_in_floats, classes_in_32_bits, strided_pixels
 from mobile_seg.converters.targets.rectifying import rectifier_by_convolution
@@ -99,7 +98,7 @@ def rewrite(content: bytes, *, target: str, at: Iterable[int]) -> Result:
                 break
     if not done:
         return Result(content, (), ())
-    return Result(pack(edit.model), tuple(reversed(done)), tuple(edit.conversions))
+    return Result(edit.packed(), tuple(reversed(done)), tuple(edit.conversions))
 
 
 _KINDS = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
