@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 from unit.quantization import nets
 
@@ -45,15 +44,8 @@ def _kernels(content: bytes, kind: int) -> list[np.ndarray]:
 
 
 def _run(content: bytes) -> np.ndarray:
-    interpreter = Interpreter(model_content=content)
-    interpreter.allocate_tensors()
-    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
-    found = []
-    for image in nets.images(2):
-        interpreter.set_tensor(given["index"], image[None])
-        interpreter.invoke()
-        found.append(interpreter.get_tensor(made["index"])[0])
-    return np.stack(found)
+    ((found, _),) = nets.run(content, nets.images(2))
+    return found
 
 
 @pytest.mark.parametrize(("small", "kept"), [(0, 0), (143, 0), (144, 1), (432, 2), (2304, 4)])
