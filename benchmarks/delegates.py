@@ -22,7 +22,7 @@ import numpy as np
 
 from mobile_seg.cli.terminal import Progress
 from mobile_seg.converters.tflite import convert_graph
-from mobile_seg.errors import MobileSegError
+from mobile_seg.errors import MobileSegError, UsageError
 from mobile_seg.files import write_json, write_text
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.models import counts
@@ -73,14 +73,14 @@ def measure(record: dict[str, Any], options: argparse.Namespace) -> None:
             progress(number, len(jobs), name)
             if name in record["files"] and not options.only:
                 continue
-            paths = {"as it is": source} if isinstance(source, Path) else made(source, options.files, Path(folder))
-            if not paths:
+            about = {"ours": isinstance(source, Entry), "head": source.heads[0] if isinstance(source, Entry) else ""}
+            try:
+                paths = {"as it is": source} if isinstance(source, Path) else made(source, options.files, Path(folder))
+            except UsageError as error:  # too large for a file
+                about["refused"], paths = str(error), {}
+            if not paths and "refused" not in about:
                 continue
-            record["files"][name] = {
-                "ours": isinstance(source, Entry),
-                "head": source.heads[0] if isinstance(source, Entry) else "",
-                **{"precisions": {precision: checked(path) for precision, path in paths.items()}},
-            }
+            record["files"][name] = about | {"precisions": {kind: checked(path) for kind, path in paths.items()}}
             write_json(RECORD, record | {"input": list(SIZE), "versions": installed_versions()})
         progress(len(jobs), len(jobs), "checked")
 
@@ -140,6 +140,8 @@ def page(record: dict[str, Any]) -> str:
     ours = [row for row in rows if record["files"][row[0]]["ours"]]
     peers = [row for row in rows if not record["files"][row[0]]["ours"]]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    no_file = {name: file["refused"] for name, file in record["files"].items() if "refused" in file}
+    refused = "".join(f"\n`{name}`: {why}.\n" for name, why in no_file.items())
     return f"""# What each delegate takes of each network
 
 Written by `benchmarks/delegates.py`; the record is `docs/records/delegates.json`. By the rules of
@@ -151,7 +153,7 @@ Cells: share of the multiply-adds on the delegate, and in how many parts; `–` 
 ## Our networks
 
 {_table(ours)}
-
+{refused}
 ## Other people's files
 
 {_table(peers)}

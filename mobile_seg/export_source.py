@@ -12,6 +12,7 @@ from mobile_seg.phases import PathLike
 from mobile_seg.quantizing import quantized, scheme_of
 
 if TYPE_CHECKING:
+    from mobile_seg.converters.coreml.writer import TracedModel
     from mobile_seg.converters.options import ExportOptions
     from mobile_seg.converters.tflite import ConvertedGraph
 
@@ -36,7 +37,9 @@ class Source:
         self.own = scheme_of(self.manifest) if is_quantized(self.network) else None
         self.model = functools.cache(self._model)
         self.graph = functools.cache(self._graph)
-        self.flat = functools.lru_cache(maxsize=8)(self._flat)
+        # Forms of one graph are made one after the other; two, as a float16 file is made of the float32 one.
+        self.flat = functools.lru_cache(maxsize=2)(self._flat)
+        self.traced = functools.lru_cache(maxsize=1)(self._traced)
 
     def precision(self, asked: str | None) -> str:
         """The precision of an artifact, where it is left open the model's own.
@@ -78,7 +81,7 @@ class Source:
         return lower(model) if target == "onnx" else model
 
     def _flat(self, scheme: str | None, full: bool, options: "ExportOptions") -> "ConvertedGraph":
-        """What the files of one form for several targets are rewritten from; such forms come one after the other."""
+        """What the files of one form for several targets are rewritten from."""
         from mobile_seg.converters.halves import halved
         from mobile_seg.converters.tflite import bare
 
@@ -86,6 +89,12 @@ class Source:
             whole = self.flat(scheme, full, dataclasses.replace(options, precision="float32"))
             return dataclasses.replace(whole, content=halved(whole.content))
         return bare(self.graph(scheme, full, "tflite"), options=options, integer_graph=scheme is not None)
+
+    def _traced(self, scheme: str | None, full: bool, output: str) -> "TracedModel":
+        """What packages of one form are made of in several precisions."""
+        from mobile_seg.converters.coreml.writer import trace_with_output
+
+        return trace_with_output(self.graph(scheme, full, "tflite" if scheme else "coreml"), output)
 
     def described(self, full: bool) -> Manifest:
         """The manifest of `model`."""

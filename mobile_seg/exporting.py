@@ -131,7 +131,10 @@ def export_all(
     if not forms:
         raise UsageError(" ".join(dict.fromkeys(refused)))
     with staging(folder) as stage:
-        made = [_Artifact(source, form, stage, progress) for form in forms]
+        # Those of one graph one after the other: what they share need not be kept for long.
+        ordered = sorted(forms, key=lambda one: (one.target, one.output, one.io, source.scheme(one.precision) or ""))
+        of_form = {form: _Artifact(source, form, stage, progress) for form in ordered}
+        made = [of_form[form] for form in forms]
         _verify(made, source, images, progress)
         failing = {} if force else {one: failure for one in made if (failure := one.failure())}
         said = [f"{failure}. {one.diagnosis()}" for one, failure in failing.items()]
@@ -186,10 +189,18 @@ class _Artifact:
         self.reference: Any = None
 
     def _converted(self, source: Source) -> "Converted":
-        form, manifest = self.form, source.described(self.full)
-        if form.target != "tflite":
-            graph = source.graph(self.scheme, self.full, "tflite" if self.scheme else form.target)
-            return _convert(graph, options=form, manifest=manifest, integer_graph=self.scheme is not None)
+        form = self.form
+        known: dict[str, Any] = {"options": form, "manifest": source.described(self.full)}
+        if form.target == "coreml":
+            from mobile_seg.converters.coreml.writer import convert_coreml
+
+            model = source.traced(self.scheme, self.full, form.output)
+            return convert_coreml(model, **known, integer_graph=self.scheme is not None)
+        if form.target == "onnx":
+            from mobile_seg.converters.onnx.writer import convert_onnx
+
+            graph = source.graph(self.scheme, self.full, "tflite" if self.scheme else "onnx")
+            return convert_onnx(graph, **known, integer_graph=self.scheme is not None)
         from mobile_seg.converters.tflite import ConvertedGraph, complete
         from mobile_seg.targeting import fit
 
@@ -197,7 +208,7 @@ class _Artifact:
         if form.delegate is not None:
             content, self.fit = fit(made.content, target=form.delegate, name=self.name)
             made = ConvertedGraph(content, (*made.conversions, *self.fit.conversions))
-        return complete(made, options=form, manifest=manifest)
+        return complete(made, **known)
 
     def failure(self) -> str | None:
         """What the gate says against it."""
@@ -224,16 +235,6 @@ class _Artifact:
         write_text(path.with_suffix(".json"), self.converted.manifest.to_json())
         converted = self.converted
         return Exported(path, converted.manifest, self.agreement, converted.conversions, self.seconds, self.fit)
-
-
-def _convert(graph: Any, **how: Any) -> "Converted":
-    if how["options"].target == "onnx":
-        from mobile_seg.converters.onnx.writer import convert_onnx
-
-        return convert_onnx(graph, **how)
-    from mobile_seg.converters.coreml.writer import convert_coreml
-
-    return convert_coreml(graph, **how)
 
 
 def _write(path: Path, converted: "Converted") -> Path:

@@ -1,4 +1,4 @@
-"""Core ML packages (ML Program), from a concrete function of static shape, batch 1."""
+"""Core ML packages (ML Program), from a function of static shape, batch 1, that all precisions share."""
 
 import contextlib
 import dataclasses
@@ -47,7 +47,20 @@ class ConvertedGraph:
     conversions: tuple[Conversion, ...]
 
 
-def convert_coreml(model: keras.Model, *, options: ExportOptions, manifest: Manifest, integer_graph: bool) -> Converted:
+@dataclass(frozen=True)
+class TracedModel:
+    """A model as coremltools is given it, whatever the precision: a function without variables, batch 1.
+
+    `preprocessing` is what the package does to the image before.
+    """
+
+    function: Any
+    preprocessing: Preprocessing
+
+
+def convert_coreml(
+    model: keras.Model | TracedModel, *, options: ExportOptions, manifest: Manifest, integer_graph: bool
+) -> Converted:
     """Convert a functional Keras model to an `.mlpackage`: path inside → bytes.
 
     The input is an image (RGB), normalized by the package; the output logits `[1, h, w, C]` (float32) or class ids
@@ -56,12 +69,12 @@ def convert_coreml(model: keras.Model, *, options: ExportOptions, manifest: Mani
 
     Args:
         model: image `[N, H, W, 3]` float 0..255 → logits `[N, h, w, C]`; for int8 and w8 the deploy graph of a
-            quantization-aware model (`integer_graph` true), for float16 that or a float model.
+            quantization-aware model (`integer_graph` true), for float16 that or a float model. Or what
+            `trace_with_output` made of it, once for several precisions.
         manifest: of the Keras model; the package's is derived from it.
 
     Raises:
-        UsageError: if the precision does not fit the model, on a backend other than TensorFlow, or if `logits-full`
-            or `labels` is asked of logits at another size than the input's.
+        UsageError: if the precision does not fit the model, and as `trace_with_output`.
         UnsupportedLayerError: for an operation that Core ML's converter does not know.
         ArtifactError: if the converter fails, with its reason.
         MissingExtraError: if coremltools is not installed.
@@ -71,14 +84,23 @@ def convert_coreml(model: keras.Model, *, options: ExportOptions, manifest: Mani
             f"precision={options.precision!r} does not fit this model: int8 and w8 need a quantized one "
             "(mobile_seg.quantize), float32 and palettes a float one"
         )
-    head = output_head(model, options.output)
-    if options.output == "labels-nearest":
-        head = _then_integers(head)
     names = (manifest.input.name, manifest.output.name)
-    made = convert_graph(model, precision=options.precision, head=head, names=names)
+    ready = model if isinstance(model, TracedModel) else trace_with_output(model, options.output)
+    made = _converted(ready, options.precision, names, half=options.precision != "float32")
     described = _manifest(made.specification, options, manifest)
     describe(made.specification, described, target=made.target)
     return Converted(package(made.specification, made.weights), described, made.conversions)
+
+
+def trace_with_output(model: keras.Model, output: str) -> TracedModel:
+    """Trace image `[N, H, W, 3]` float 0..255 → logits `[N, h, w, C]`, a package's output appended.
+
+    Raises:
+        UsageError: on a backend other than TensorFlow, for several inputs, or if `logits-full` or `labels` is asked of
+            logits at another size than the input's.
+    """
+    head = output_head(model, output)
+    return _trace(model, _then_integers(head) if output == "labels-nearest" else head)
 
 
 def convert_graph(
@@ -105,17 +127,24 @@ def convert_graph(
         ArtifactError: if the converter fails, with its reason.
         MissingExtraError: if coremltools is not installed.
     """
-    demand_tensorflow()
     choose("precision", precision, tuple(TARGETS) if precision in PRECISIONS else PRECISIONS)
-    coremltools()
+    return _converted(_trace(model, head), precision, names, half=half and precision != "float32")
+
+
+def _trace(model: keras.Model, head: Head | None) -> TracedModel:
+    demand_tensorflow()
+    coremltools()  # said before the work, if it is missing
     if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape[-1] != 3:
         raise UsageError(
             f"{model.name} has inputs {[tuple(one.shape) for one in model.inputs]} and {len(model.outputs)} outputs; "
             "a package takes one image [N, H, W, 3] and gives one tensor"
         )
     graph, preprocessing = plain_graph(model)
-    half = half and precision != "float32"
-    mlmodel, conversions = _run_converter(_frozen(traced(graph, head)), precision, preprocessing, half=half)
+    return TracedModel(_frozen(traced(graph, head)), preprocessing)
+
+
+def _converted(model: TracedModel, precision: str, names: tuple[str, str], *, half: bool) -> ConvertedGraph:
+    mlmodel, conversions = _run_converter(model, precision, half=half)
     specification = mlmodel.get_spec()
     _rename(specification, names)
     file = Path(mlmodel.weights_dir) / "weight.bin"
@@ -138,26 +167,24 @@ def _frozen(function: Any) -> Any:
     return convert_variables_to_constants_v2(function)
 
 
-def _run_converter(
-    function: Any, precision: str, preprocessing: Preprocessing, *, half: bool
-) -> tuple[Any, tuple[Conversion, ...]]:
+def _run_converter(model: TracedModel, precision: str, *, half: bool) -> tuple[Any, tuple[Conversion, ...]]:
     ct = coremltools()
-    (image,) = function.inputs
+    (image,) = model.function.inputs
     kind = ct.precision.FLOAT16 if half else ct.precision.FLOAT32
     weights = Weights.of(precision)
     given = ct.ImageType(
         name=image.op.name,
         shape=tuple(image.shape),
-        scale=preprocessing.scale,
-        bias=list(preprocessing.bias),
+        scale=model.preprocessing.scale,
+        bias=list(model.preprocessing.bias),
         color_layout=ct.colorlayout.RGB,
     )
-    (result,) = function.outputs
+    (result,) = model.function.outputs
     taken = ct.TensorType(name=result.op.name, dtype=np.int32 if result.dtype.is_integer else np.float32)
     with _quiet(), our_translations(precision == "int8") as grids, our_pipeline(grids, weights) as pipeline:
         try:
             made = ct.convert(
-                [function],
+                [model.function],
                 source="tensorflow",
                 convert_to="mlprogram",
                 inputs=[given],

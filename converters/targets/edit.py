@@ -1,4 +1,4 @@
-"""A converted graph being edited: one operator replaced by several in its place, everything else left as it is."""
+"""A converted graph being edited: operators written in the place of another or in front, all else left as it is."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -102,22 +102,28 @@ class Edit:
         self.graph.operators[position : position + 1] = self._written
         self._written = []
 
+    def lead(self) -> None:
+        """Put what was written since the last call before every operator."""
+        self.graph.operators[:0] = self._written
+        self._written = []
+
     def packed(self) -> bytes:
         """Return the file's bytes, without the constants that no operator reads any more.
 
         Their tensors stay, so that indices mean what they meant.
         """
-        held, unread = {int(entry.buffer) for entry in self.model.metadata or ()}, []
+        held = {int(entry.buffer) for entry in self.model.metadata or ()}
         for graph in self.model.subgraphs:
             known = {*map(int, graph.inputs), *map(int, graph.outputs)}
             for operator in graph.operators:
                 known.update(int(index) for index in (*operator.inputs, *operator.outputs))
-            held.update(int(tensor.buffer) for index, tensor in enumerate(graph.tensors) if index in known)
-            unread += [tensor for index, tensor in enumerate(graph.tensors) if index not in known]
-        for tensor in unread:
-            if tensor.buffer not in held:
-                self.model.buffers[tensor.buffer].data = None
-            tensor.buffer = 0
+            for index, tensor in enumerate(graph.tensors):
+                if index not in known:
+                    tensor.buffer = 0
+                held.add(int(tensor.buffer))
+        for number, buffer in enumerate(self.model.buffers):
+            if number not in held:
+                buffer.data = None
         return pack(self.model)
 
     def _name(self, near: int) -> bytes:

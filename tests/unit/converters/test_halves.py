@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras import layers
 from unit.quantization import nets
 
-from mobile_seg.converters.flat import constant, operator_code, unpack
+from mobile_seg.converters.flat import constant, operator_code, pack, unpack
 from mobile_seg.converters.halves import SMALL, halved
 from mobile_seg.converters.tflite import convert_graph
 
@@ -66,6 +66,25 @@ def test_the_file_computes_with_the_rounded_weights(model: keras.Model, whole: b
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     # And not with the ones before.
     assert np.abs(_run(whole) - expected).max() > 1e-4 * np.abs(expected).max()
+
+
+def test_a_buffer_that_tensors_share_is_stored_once(whole: bytes) -> None:
+    files = []
+    for share in (True, False):
+        held = unpack(whole)
+        first, second = (one for one in held.subgraphs[0].tensors if _is_large_kernel(held, one))
+        if share:
+            second.buffer = first.buffer
+        else:
+            held.buffers[second.buffer].data = held.buffers[first.buffer].data
+        files.append(halved(pack(held), small=432))
+    assert [len(_kernels(one, schema.TensorType.FLOAT16)) for one in files] == [1, 2]
+    np.testing.assert_array_equal(*map(_run, files))
+
+
+def _is_large_kernel(held: Any, tensor: Any) -> bool:
+    values = constant(held, tensor)
+    return values is not None and values.size == 2304
 
 
 def test_what_half_precision_cannot_hold_stays_whole(model: keras.Model) -> None:
