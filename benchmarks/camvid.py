@@ -12,6 +12,8 @@ import json
 import sys
 from pathlib import Path
 
+from marked import rewrite
+
 from mobile_seg.cli.main import main as mobile_seg
 from mobile_seg.files import write_text
 from mobile_seg.report.results import Results
@@ -24,8 +26,8 @@ ARGUMENTS = (
     "--aspp-rates 6,12,18 --steps 1000 --lr 0.1 --qat-steps 100 --qat-lr 0.001 --evaluate-every 20 "
     f"--name {NAME}"
 )
-START, END = "<!-- results:start -->", "<!-- results:end -->"
-ZOO_START, ZOO_END = "<!-- zoo:start -->", "<!-- zoo:end -->"
+ELSEWHERE = "<!-- zoo:start -->"
+"""Where the sections of other scripts begin in docs/results.md."""
 
 
 def main() -> int:
@@ -40,10 +42,7 @@ def main() -> int:
             return code
     results = Results.read(RUNS / NAME / "results.json")
     write_text(ROOT / "docs" / "results.md", page(results))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, _, rest = readme.partition(START)
-    _, _, after = rest.partition(END)
-    write_text(ROOT / "README.md", f"{before}{START}\n{accuracy(results)}\n{END}{after}")
+    rewrite(ROOT / "README.md", "results", accuracy(results))
     return 0
 
 
@@ -99,14 +98,14 @@ gains no time from int8; what it gains is the smaller file and a graph that inte
 
 {_data_wait()}
 
-{_kept_section()}
+{_kept_sections()}
 """
 
 
-def _kept_section() -> str:
-    """What `benchmarks/zoo_latency.py` wrote into the page, as it stands there."""
-    _, start, rest = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition(ZOO_START)
-    return f"{start}{rest.rstrip()}" if start else f"{ZOO_START}\n{ZOO_END}"
+def _kept_sections() -> str:
+    """What other scripts wrote into the page, as it stands there."""
+    _, start, rest = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition(ELSEWHERE)
+    return f"{start}{rest.rstrip()}"
 
 
 def _data_wait() -> str:

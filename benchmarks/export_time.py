@@ -24,7 +24,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "export_time.json"
 RESULTS = ROOT / "docs" / "results.md"
-START, END = "<!-- export time:start -->", "<!-- export time:end -->"
 NETWORK, SIZE, IMAGES = "mobile_spinenet_s49", (512, 1024), 8
 LIMIT_SECONDS, LIMIT_GIB = 120, 4
 TARGETS, PRECISIONS = ("tflite", "coreml", "onnx"), ("float32", "int8")
@@ -41,7 +40,9 @@ def main() -> int:
     if options.measure:
         print(json.dumps(measured(options.model, options.data)))
         return 0
-    from mobile_seg.files import write_json, write_text
+    from marked import rewrite
+
+    from mobile_seg.files import write_json
 
     if not options.render:
         with tempfile.TemporaryDirectory() as folder:
@@ -49,11 +50,7 @@ def main() -> int:
             command = [sys.executable, __file__, "--data", options.data, "--model", model, "--measure"]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         write_json(RECORD, json.loads(done.stdout.splitlines()[-1]))
-    text = RESULTS.read_text(encoding="utf-8")
-    found = section(json.loads(RECORD.read_text(encoding="utf-8")))
-    before, _, rest = text.partition(START)
-    after = rest.partition(END)[2]
-    write_text(RESULTS, f"{before.rstrip()}\n\n{START}\n{found}\n{END}{after or chr(10)}")
+    rewrite(RESULTS, "export time", section(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 

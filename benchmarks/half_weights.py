@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from marked import rewrite
+
 from mobile_seg.artifact import read_manifest
 from mobile_seg.converters.converted import Converted
 from mobile_seg.converters.halves import SMALL, halved
@@ -21,7 +23,7 @@ from mobile_seg.converters.options import ExportOptions
 from mobile_seg.converters.tflite import bare, complete
 from mobile_seg.data.description import load_dataset
 from mobile_seg.data.readers import read_pair
-from mobile_seg.files import write_json, write_text
+from mobile_seg.files import write_json
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.verify.compare import compare_all
 from mobile_seg.verify.keras_runner import KerasRunner, load_keras
@@ -30,7 +32,6 @@ from mobile_seg.verify.tflite_runner import TFLiteRunner
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "half_weights.json"
 RESULTS = ROOT / "docs" / "results.md"
-START, END = "<!-- halves:start -->", "<!-- halves:end -->"
 MODEL = ROOT / "runs" / "camvid_s49_minus" / "model_float.keras"
 KEPT = (0, 256, 1024, 4096, 16384)
 
@@ -43,10 +44,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.render:
         write_json(RECORD, measured(options.data))
-    text = RESULTS.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    found = section(json.loads(RECORD.read_text(encoding="utf-8")))
-    write_text(RESULTS, f"{before.rstrip()}\n\n{START}\n{found}\n{END}{rest.partition(END)[2] or chr(10)}")
+    rewrite(RESULTS, "halves", section(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 

@@ -18,10 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from marked import rewrite
+
 from mobile_seg.data.description import load_dataset
 from mobile_seg.data.readers import read_pair
 from mobile_seg.exporting import export_all
-from mobile_seg.files import write_json, write_text
+from mobile_seg.files import write_json
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.phases import miou
 from mobile_seg.profiling.host import cpu_name
@@ -31,7 +33,6 @@ from mobile_seg.verify.tflite_runner import TFLiteRunner, open_tflite
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "labels.json"
 RESULTS = ROOT / "docs" / "results.md"
-START, END = "<!-- labels:start -->", "<!-- labels:end -->"
 RUN = ROOT / "runs" / "camvid_s49_minus"
 MODELS = {"float32": RUN / "model_float.keras", "int8": RUN / "model_qat.keras"}
 OUTPUTS = ("logits", "labels", "labels-nearest")
@@ -47,10 +48,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.render:
         write_json(RECORD, measured(options))
-    text = RESULTS.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    found = section(json.loads(RECORD.read_text(encoding="utf-8")))
-    write_text(RESULTS, f"{before.rstrip()}\n\n{START}\n{found}\n{END}{rest.partition(END)[2] or chr(10)}")
+    rewrite(RESULTS, "labels", section(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 

@@ -23,10 +23,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from marked import rewrite
 
 from mobile_seg.cli.terminal import Progress
 from mobile_seg.converters.tflite import convert_graph
-from mobile_seg.files import write_bytes, write_json, write_text
+from mobile_seg.files import write_bytes, write_json
 from mobile_seg.keras_file import installed_versions
 from mobile_seg.models.entry import SEMANTIC_HEADS, Entry
 from mobile_seg.models.registry import ENTRIES, build
@@ -39,7 +40,6 @@ from mobile_seg.verify.tflite_runner import load_interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "records" / "zoo_latency.json"
-START, END = "<!-- zoo:start -->", "<!-- zoo:end -->"
 SIZE, CLASSES, THREADS = (512, 512), 21, (1, 2)
 PEERS = (
     "coral/deeplabv3_mnv2_pascal_quant.tflite",
@@ -68,11 +68,7 @@ def main() -> int:
             if options.convert:
                 return 0
             write_json(RECORD, measure([*rows, *peers(options.peers)], options, progress))
-    results = ROOT / "docs" / "results.md"
-    before, _, rest = results.read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    section_text = section(json.loads(RECORD.read_text(encoding="utf-8")))
-    write_text(results, f"{before}{START}\n{section_text}\n{END}{after}")
+    rewrite(ROOT / "docs" / "results.md", "zoo", section(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
 
