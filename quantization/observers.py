@@ -15,10 +15,7 @@ BINS = 2**13
 
 
 class Observer(Protocol):
-    """Shown every batch of one tensor."""
-
-    def __call__(self, x: Any) -> None:
-        """Take in one batch of the tensor, of any shape."""
+    """Told of every batch of one tensor; `Histogram` sees its values, the others its extremes only."""
 
     def range(self) -> tuple[float, float]:
         """The range (min, max) that the batches ask for; not finite if they were not."""
@@ -30,10 +27,10 @@ class MinMax:
     def __init__(self) -> None:
         self.low, self.high = np.inf, -np.inf
 
-    def __call__(self, x: Any) -> None:
-        """Widen the range to hold `x`. NaN stays: comparisons would drop it."""
-        self.low = float(np.minimum(self.low, float(ops.min(x))))
-        self.high = float(np.maximum(self.high, float(ops.max(x))))
+    def take(self, low: float, high: float) -> None:
+        """Widen the range to hold a batch's extremes. NaN stays: comparisons would drop it."""
+        self.low = float(np.minimum(self.low, low))
+        self.high = float(np.maximum(self.high, high))
 
     def range(self) -> tuple[float, float]:
         """(min, max) of everything shown."""
@@ -48,10 +45,10 @@ class Average:
         self.batches = 0
         self.extremes = np.zeros(2)
 
-    def __call__(self, x: Any) -> None:
-        """Move towards the extremes of `x`; the first batch's are the start."""
+    def take(self, low: float, high: float) -> None:
+        """Move towards a batch's extremes; the first batch's are the start."""
         self.batches += 1
-        found = np.array([float(ops.min(x)), float(ops.max(x))])
+        found = np.array([low, high])
         share = 1 / self.batches if self.decay is None or self.batches == 1 else 1 - self.decay
         self.extremes = (1 - share) * self.extremes + share * found
 
@@ -73,8 +70,8 @@ class Histogram(MinMax):
         self.counts = np.zeros(2 * BINS, np.int64)
 
     def __call__(self, x: Any) -> None:
-        """Count the values of `x`."""
-        super().__call__(x)
+        """Count the values of one batch of the tensor, of any shape."""
+        self.take(float(ops.min(x)), float(ops.max(x)))
         if not np.isfinite((self.low, self.high)).all():
             return
         values = np.asarray(ops.convert_to_numpy(x), np.float32).reshape(-1)

@@ -4,6 +4,7 @@ Core ML runs on Apple's systems only. What an artifact computes is written in it
 program as saved, not the one in the converter's memory, and computes what MIL's reference says of each operation.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +15,18 @@ import numpy as np
 from mobile_seg.errors import ArtifactError
 from mobile_seg.verify.coreml.blobs import Tensor, half, tensor_type, value_of
 from mobile_seg.verify.coreml.operations import OPERATIONS
+from mobile_seg.verify.coreml.quantized import dequantize
 
 # fmt: off
 _COPYING = frozenset((
     "relu", "relu6", "maximum", "minimum", "max_pool", "reduce_max", "reduce_min", "concat", "split", "stack",
     "transpose", "reshape", "squeeze", "expand_dims", "slice_by_index", "slice_by_size", "gather", "tile",
     "identity", "space_to_depth", "depth_to_space", "pixel_shuffle", "upsample_nearest_neighbor",
-    "resize_nearest_neighbor",
+    "resize_nearest_neighbor", "dequantize",
 ))
 # fmt: on
-"""Operations that choose among values, which are rounded already where they are in half precision."""
+"""Operations whose values are rounded already where they are in half precision: they choose among them, but for
+`dequantize`, which rounds a table."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,10 @@ class Program:
             )
             if parameter == "values":
                 joined.add(parameter)
-        step = Step(kind, name, _function(kind, name, inputs), inputs, frozenset(joined), outputs)
+        function = _function(kind, name, inputs)
+        if function is dequantize and outputs[0][1] == "FLOAT16":
+            function = functools.partial(dequantize, half_precision=True)
+        step = Step(kind, name, function, inputs, frozenset(joined), outputs)
         if all(one in self._constants for names in inputs.values() for one in names):
             self._constants.update(_run(step, self._constants))
         else:

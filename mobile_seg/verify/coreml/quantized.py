@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
-from mobile_seg.verify.coreml.blobs import unpacked
+from mobile_seg.verify.coreml.blobs import half, unpacked
 
+_TABLE = np.arange(256, dtype=np.uint8)
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 
 
@@ -27,8 +29,19 @@ def quantize(input: np.ndarray, scale: Any, output_dtype: str, zero_point: Any =
     return np.clip(counted, *_LIMITS[output_dtype], out=counted).astype(output_dtype)
 
 
-def dequantize(input: np.ndarray, scale: Any, zero_point: Any = 0, axis: Any = None) -> np.ndarray:
-    """`scale * (input - zero_point)`."""
+def dequantize(
+    input: np.ndarray, scale: Any, zero_point: Any = 0, axis: Any = None, half_precision: bool = False
+) -> np.ndarray:
+    """`scale * (input - zero_point)`; rounded to half precision if the program computes in it."""
+    if np.ndim(scale) == 0 and input.itemsize == 1 and input.size > _TABLE.size:
+        table = dequantize(_TABLE.view(input.dtype), scale, zero_point, half_precision=half_precision)
+        rows = np.ascontiguousarray(input).view(np.uint8).reshape(-1, input.shape[-1])
+        return np.asarray(cv2.LUT(rows, table)).reshape(input.shape)
+    floats = _dequantized(input, scale, zero_point, axis)
+    return half(floats) if half_precision else floats
+
+
+def _dequantized(input: np.ndarray, scale: Any, zero_point: Any, axis: Any) -> np.ndarray:
     scales, zeros = (_along(one, input.ndim, axis) for one in (scale, zero_point))
     floats = np.asarray(input.astype(np.float32) - zeros.astype(np.float32))  # likewise
     return np.multiply(floats, scales.astype(np.float32), out=floats)
@@ -36,7 +49,7 @@ def dequantize(input: np.ndarray, scale: Any, zero_point: Any = 0, axis: Any = N
 
 def constexpr_affine_dequantize(quantized_data: np.ndarray, zero_point: Any, scale: Any, axis: Any) -> np.ndarray:
     """`scale * (quantized_data - zero_point)`, one scale for all or one per position of `axis`."""
-    return dequantize(quantized_data, scale, zero_point, axis)
+    return _dequantized(quantized_data, scale, zero_point, axis)
 
 
 def constexpr_lut_to_dense(

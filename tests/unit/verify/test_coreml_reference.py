@@ -118,6 +118,21 @@ def test_constants_unfold_as_in_coremltools(kind: str) -> None:
     np.testing.assert_allclose(OPERATIONS[kind](**CONSTANTS[kind]), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize("half_precision", [False, True])
+def test_many_bytes_become_what_each_does_alone(kind: Any, half_precision: bool) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 256, (1, 3, 16, 24)).astype(np.uint8).view(kind)
+    known: dict[str, Any] = {"scale": np.float32(0.0371), "zero_point": kind(77), "half_precision": half_precision}
+    found = OPERATIONS["dequantize"](values, **known)
+    alone = [OPERATIONS["dequantize"](one[None], **known)[0] for one in values.ravel()]
+    assert found.shape == values.shape
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.ravel(), alone)
+    exact = np.float32(0.0371) * (values.astype(np.float32) - 77)
+    np.testing.assert_array_equal(found, half(exact) if half_precision else exact)
+
+
 SAMPLED = {
     ("UNALIGN_CORNERS", 5): [0.0, 0.1, 0.5, 0.9, 1.0],
     ("STRICT_ALIGN_CORNERS", 5): [0.0, 0.25, 0.5, 0.75, 1.0],
