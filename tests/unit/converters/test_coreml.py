@@ -13,7 +13,7 @@ from keras import layers
 from unit.converters import coreml_packages as packages
 from unit.quantization import nets
 
-from mobile_seg.converters.coreml.writer import TARGETS, convert_coreml, convert_graph
+from mobile_seg.converters.coreml.writer import TARGETS, convert_coreml, convert_graph, trace_with_output
 from mobile_seg.converters.options import ExportOptions
 from mobile_seg.coremltools_quietly import coremltools
 from mobile_seg.errors import MissingExtraError, UnsupportedLayerError, UsageError
@@ -198,6 +198,14 @@ def test_what_xcode_shows(float_model: keras.Model, tmp_path: Path) -> None:
 
 def test_the_same_model_gives_the_same_bytes(quantized_model: keras.Model) -> None:
     assert packages.converted(quantized_model, "int8").content == packages.converted(quantized_model, "int8").content
+
+
+def test_precisions_that_share_a_trace_are_what_each_is_alone(float_model: keras.Model) -> None:
+    shared, manifest = trace_with_output(float_model, "labels-nearest"), nets.manifest_of(float_model)
+    for precision in ("float32", "palette4", "float16"):
+        options = ExportOptions(target="coreml", precision=precision, output="labels-nearest")
+        made = convert_coreml(shared, options=options, manifest=manifest, integer_graph=False)
+        assert made.content == packages.converted(float_model, precision, "labels-nearest").content
 
 
 def test_normalization_is_folded_where_the_model_begins_with_it(tmp_path: Path) -> None:
