@@ -1,6 +1,6 @@
 """What each delegate takes of every network's file, and how often the real compilers agree: docs/delegate_coverage.md.
 
-    .venv/bin/python benchmarks/delegates.py            # converts every network: an hour or two
+    .venv/bin/python benchmarks/delegates.py            # two hours; 24 GiB of memory do for all networks but one
     .venv/bin/python benchmarks/delegates.py --render   # from the record of the last run
 
 Each network under its first head, as a float32 and as an int8 file, at a small input: what a delegate takes depends
@@ -142,6 +142,9 @@ def page(record: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     no_file = {name: file["refused"] for name, file in record["files"].items() if "refused" in file}
     refused = "".join(f"\n`{name}`: {why}.\n" for name, why in no_file.items())
+    missing = [f"`{one.name}`" for one in ENTRIES if one.name not in record["files"]]
+    if missing:
+        refused += f"\nNot measured: {', '.join(missing)}; converting the largest takes more than 24 GiB of memory.\n"
     return f"""# What each delegate takes of each network
 
 Written by `benchmarks/delegates.py`; the record is `docs/records/delegates.json`. By the rules of
