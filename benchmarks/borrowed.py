@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 
 from mobile_seg.converters.flat import constant, operator_code, unpack
 from mobile_seg.models.registry import build
+from mobile_seg.verify.tflite_runner import load_interpreter
 
 NETWORK, SIZE, CLASSES = "mobilenet_v2_050", (257, 257), 21
 OPTIONS: dict[str, Any] = {"head": "deeplabv3", "output_stride": 8}
@@ -66,8 +66,7 @@ def _set(model: keras.Model, layer: Any, kernel: np.ndarray, bias: np.ndarray) -
 
 def _logits(content: bytes, pixels: np.ndarray) -> np.ndarray:
     """What the file computes before it enlarges its logits: every eighth pixel of them, as corners are aligned."""
-    interpreter = Interpreter(model_content=content)
-    interpreter.allocate_tensors()
+    interpreter = load_interpreter(content, name="the published file")
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.set_tensor(given["index"], pixels)
     interpreter.invoke()
