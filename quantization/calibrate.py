@@ -11,7 +11,7 @@ from mobile_seg.errors import UsageError, choose
 from mobile_seg.quantization.arithmetic import BY_STEPS
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.observers import DECAY, Average, Histogram, LeastError, MinMax, Observer, Percentile
-from mobile_seg.quantization.settle import sync_ranges, unsettle
+from mobile_seg.quantization.settle import settling_layers, sync_ranges, unsettle
 
 PERCENTILE = 99.99
 
@@ -68,11 +68,11 @@ def calibrate(
 
 def _show(model: keras.Model, batches: Iterable[np.ndarray], observers: dict[FakeQuant, Any]) -> int:
     """Tell the observers of each batch on its way through the model; return the number of images."""
-    choosing = [layer for layer in model.layers if hasattr(layer, "computes")]
+    choosing = settling_layers(model)
     quantizers = [layer for layer in model.layers if isinstance(layer, FakeQuant) and (layer.observes or layer.follows)]
     unsettle(model)
     for layer in choosing:
-        layer.computes = "floats"
+        layer.hold_floats()
     for quantizer in quantizers:
         quantizer.enabled = False
     try:

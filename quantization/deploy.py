@@ -46,21 +46,16 @@ def deploy_graph(model: keras.Model) -> keras.Model:
         if is_clamp(layer) and (quantizer := quantizer_behind(graph, layer.name)) is not None:
             # Integers from 0 on end where the range does; around 0 the kernel has to cut what is below.
             return inputs[0] if quantizer.bits == 8 else keras.layers.ReLU(name=layer.name)(inputs[0])
-        output = _baked(layer, inputs, factor, twins) if isinstance(layer, QuantLinear) else _copied(layer, inputs)
+        output = _baked(layer, inputs, factor, twins) if isinstance(layer, QuantLinear) else _plain(layer, inputs)
         owner = shared.get(layer.name)
         return output if owner is None else _fixed(owner, f"{layer.name}_shared_quant")(output)
 
     return rebuild(model, emit, name=f"{model.name}_deploy")
 
 
-def _copied(layer: Any, inputs: tuple[Any, ...]) -> Any:
+def _plain(layer: Any, inputs: tuple[Any, ...]) -> Any:
     plain = _PLAIN_KINDS.get(type(layer))
-    if plain is not None:
-        return call(plain.from_config(layer.get_config()), *inputs)
-    copy = copy_layer(layer)
-    output = call(copy, *inputs)
-    copy.set_weights(layer.get_weights())
-    return output
+    return call(layer if plain is None else plain.from_config(layer.get_config()), *inputs)
 
 
 def _baked(layer: Any, inputs: tuple[Any, ...], factor: float, twins: Counter[bytes]) -> Any:

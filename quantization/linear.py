@@ -45,6 +45,7 @@ class QuantLinear:
     """
 
     integers: Integers
+    floats: tuple[np.ndarray, np.ndarray | None]
     channel_axes: tuple[int, ...]
     activation: Any
     computes = BY_STEPS
@@ -100,10 +101,14 @@ class QuantLinear:
         if self.computes == "integers" and not training:
             total = self.linear(ops.round(x / self.input_step), ops.convert_to_tensor(self.integers.kernel))
             return self.activation(requantized(total + self.integers.bias, self.integers.factor, self.output_step))
-        kernel, bias = self.folded()
-        if self.has_steps and self.enabled and not training and self.computes != "floats":
-            return self.activation(self._in_integers(x, kernel, bias))
-        y = self.linear(x, self._on_grid(kernel))
+        if self.computes == "floats" and not training:
+            rounded, bias = ops.convert_to_tensor(self.floats[0]), self.floats[1]
+        else:
+            kernel, bias = self.folded()
+            if self.has_steps and self.enabled and not training:
+                return self.activation(self._in_integers(x, kernel, bias))
+            rounded = self._on_grid(kernel)
+        y = self.linear(x, rounded)
         return self.activation(y if bias is None else y + bias)
 
     @property
@@ -127,6 +132,12 @@ class QuantLinear:
             bias = bias / product
             total = total + ops.where(settled, ops.round(bias), bias)
         return ops.where(settled, requantized(total, product / out, out), total * product)
+
+    def hold_floats(self: Any) -> None:
+        """Compute from now on in floats, with the rounded weights as constants, until it is trained or settled again."""
+        kernel, bias = self.quantized()
+        self.floats = ops.convert_to_numpy(kernel), None if bias is None else ops.convert_to_numpy(bias)
+        self.computes = "floats"
 
     def hold_integers(self: Any) -> None:
         """Compute from now on with constants, of integers where it is settled, until it is trained or settled again."""

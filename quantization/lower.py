@@ -38,7 +38,8 @@ def lower(model: keras.Model, *, integers: bool = False) -> keras.Model:
     """Return an equal model that holds only layers which quantizer placement knows; `model` is untouched.
 
     Outputs agree to float32 rounding; inputs and outputs keep name and order, and a layer that is still
-    there keeps its name. A layer that no lowering is for is copied as it is.
+    there keeps its name. A layer that no lowering is for is the model's own, with its weights: read the result, or copy
+    it, before it is trained.
 
     Args:
         integers: whether activations are to be integers, for which hard-swish is built from a clamp and a product.
@@ -53,7 +54,7 @@ def lower(model: keras.Model, *, integers: bool = False) -> keras.Model:
     def emit(layer: Any, *inputs: Any) -> Any:
         answers = (lowering(site, layer, *inputs) for lowering in LOWERINGS.get(type(layer), ()))
         output = next((answer for answer in answers if answer is not None), None)
-        output = _copied(layer, *inputs) if output is None else output
+        output = call(layer, *inputs) if output is None else output
         return named(output, layer.name) if layer.name in graph.outputs else output
 
     return rebuild(unfolded, emit, name=model.name)
@@ -183,7 +184,7 @@ def lone_normalization(site: Site, layer: Any, x: Any) -> Any | None:
         return None
     demand_image(layer.name, x, "has no linear layer without activation in front that it alone reads")
     name = site.spare(f"{layer.name}_identity")
-    return _copied(layer, depthwise(x, IDENTITY, use_bias=False, name=name, dtype=layer.dtype_policy))
+    return call(layer, depthwise(x, IDENTITY, use_bias=False, name=name, dtype=layer.dtype_policy))
 
 
 def resizing(site: Site, layer: Any, x: Any) -> Any | None:
@@ -230,7 +231,7 @@ LOWERINGS: dict[type, tuple[Lowering, ...]] = {
     layers.Resizing: (resizing,),
     layers.UpSampling2D: (upsampling,),
 }
-"""Type of layer → what is tried on it, in order; without an answer the layer is copied."""
+"""Type of layer → what is tried on it, in order; without an answer the layer stays."""
 
 
 def silu(site: Site, x: Any, *, name: str, dtype: Any, alone: bool) -> Any:
@@ -280,10 +281,3 @@ def _chained(site: Site, kind: Any, inputs: tuple[Any, ...], *, name: str, dtype
         own = name if index == len(inputs) - 1 else site.spare(f"{name}_{index}")
         total = kind(name=own, dtype=dtype)([total, tensor])
     return total
-
-
-def _copied(layer: Any, *inputs: Any) -> Any:
-    copy = copy_layer(layer)
-    output = call(copy, *inputs)
-    copy_weights(layer, copy)
-    return output

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from mobile_seg.graph import GraphView, view
-from mobile_seg.quantization.arithmetic import BY_STEPS, QuantAdd, QuantConcatenate, snapped_range
+from mobile_seg.quantization.arithmetic import QuantAdd, QuantConcatenate, snapped_range
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
@@ -44,10 +44,14 @@ def tell_steps(model: keras.Model) -> int:
 
 def unsettle(model: keras.Model) -> None:
     """Compute in floats again: ranges are about to change, or to be switched off."""
-    settling: tuple[Any, ...] = (QuantLinear, *ELEMENTWISE.values())
-    for layer in model.layers:
-        if isinstance(layer, settling):
-            layer.unsettle()
+    for layer in settling_layers(model):
+        layer.unsettle()
+
+
+def settling_layers(model: keras.Model) -> list[Any]:
+    """The layers that compute otherwise once they are told their steps."""
+    kinds = (QuantLinear, *ELEMENTWISE.values())
+    return [layer for layer in model.layers if isinstance(layer, kinds)]
 
 
 def infer_in_integers(model: keras.Model) -> None:
@@ -55,12 +59,8 @@ def infer_in_integers(model: keras.Model) -> None:
 
     Half the work of inference, and less than half of what building its function takes.
     """
-    elementwise: tuple[Any, ...] = tuple(ELEMENTWISE.values())
-    for layer in model.layers:
-        if isinstance(layer, QuantLinear):
-            layer.hold_integers()
-        elif isinstance(layer, elementwise):
-            layer.computes = "integers" if float(layer.steps[-1]) > 0.0 else BY_STEPS
+    for layer in settling_layers(model):
+        layer.hold_integers()
 
 
 def sync_ranges(model: keras.Model) -> None:

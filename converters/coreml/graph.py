@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mobile_seg.converters.deploy import copied, deploy_graph
+from mobile_seg.converters.deploy import deploy_graph, in_float32
 from mobile_seg.graph import call, copy_weights, plain, view
 
 _LINEAR = {
@@ -62,7 +62,7 @@ def _plain(layer: Any, *inputs: Any) -> Any:
         return _unbaked(layer, inputs[0])
     twin: Any = _grouped(layer)
     if twin is None:
-        return copied(layer, *inputs)
+        return in_float32(layer, *inputs)
     output = call(twin, *inputs)
     copy_weights(layer, twin)
     return output

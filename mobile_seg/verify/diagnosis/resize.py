@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mobile_seg.errors import UnsupportedLayerError
-from mobile_seg.graph import call, copy_layer, copy_weights, plain, rebuild, view
+from mobile_seg.graph import call, plain, rebuild, view
 from mobile_seg.verify.compare import at_size
 from mobile_seg.verify.diagnosis.case import Case, Outputs, Trial
 from mobile_seg.verify.shift import MaskShift
@@ -96,10 +96,7 @@ def _with_resizings(model: Any, chosen: Collection[str], places: Places) -> Any:
             sides = zip(layer.input.shape[1:3], layer.output.shape[1:3], strict=True)
             rows, columns = (_matrix(before, after, places, nearest=nearest) for before, after in sides)
             return ops.einsum("nijc,yi,xj->nyxc", inputs[0], rows, columns)
-        copy = copy_layer(layer)
-        output = call(copy, *inputs)
-        copy_weights(layer, copy)
-        return output
+        return call(layer, *inputs)
 
     return rebuild(plain(model), emit)
 

@@ -51,7 +51,7 @@ def test_only_the_leading_rescaling_is_stripped() -> None:
     )
 
 
-def test_the_copy_computes_in_float32() -> None:
+def test_it_computes_in_float32() -> None:
     image = keras.Input((8, 8, 3))
     model = keras.Model(image, layers.Conv2D(2, 1, dtype="mixed_float16")(image))
     assert {layer.compute_dtype for layer in deploy_graph(model, strip_rescaling=False).layers} == {"float32"}

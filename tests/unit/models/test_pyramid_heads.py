@@ -81,9 +81,10 @@ def test_the_mean_of_means_is_the_mean_of_the_papers_fused_map() -> None:
         for role in ("conv", "bn"):
             name = f"p{level}_endpoint_{role}"
             fused.get_layer(name).set_weights(model.get_layer(name).get_weights())
-    papers = np.asarray(keras.Model(fused.inputs, fused.get_layer("fusion_mean").output)(shown)).mean(axis=(1, 2))
+    fused_map = np.asarray(keras.Model(fused.inputs, fused.get_layer("fusion_mean").output)(shown), np.float64)
     ours = keras.Model(model.inputs, model.get_layer("head_mean").output)(shown)
-    np.testing.assert_allclose(np.asarray(ours), papers, atol=1e-6)
+    # A float32 sum of a level's 512 pixels is as exact as the order of its terms, which differs by processor.
+    np.testing.assert_allclose(np.asarray(ours), fused_map.mean(axis=(1, 2)), rtol=1e-5, atol=1e-5)
 
 
 def test_classification_without_a_pyramid_reads_the_last_features() -> None:

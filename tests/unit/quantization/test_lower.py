@@ -294,13 +294,14 @@ def test_a_switchable_convolution_is_two_of_one_kernel_and_a_blend() -> None:
         np.testing.assert_array_equal(conv.kernel, model.get_layer("sac").kernel)
 
 
-def test_a_lowered_model_goes_on_training_as_the_model_did() -> None:
+def test_a_copy_of_a_lowered_model_goes_on_training_as_the_model_did() -> None:
     def body(x: Any) -> Any:
         x = layers.Activation("silu", name="act")(layers.BatchNormalization(name="bn")(_conv(x)))
         return layers.BatchNormalization(name="bn2")(layers.Dropout(0.0, name="drop")(x))
 
     model = small(body)
-    lowered = lower(model)
+    lowered = keras.models.clone_model(shared := lower(model))
+    lowered.set_weights(shared.get_weights())
     (images,) = values(model)
     for network in (model, lowered):
         network.compile(keras.optimizers.SGD(0.1), "mse")
