@@ -1,7 +1,9 @@
 """Exporting: every artifact that is asked for, each verified against the model it was made from."""
 
+import contextlib
 import dataclasses
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,10 +21,17 @@ if TYPE_CHECKING:
     from mobile_seg.converters.converted import Converted
     from mobile_seg.converters.options import ExportOptions
     from mobile_seg.targeting import Fit
+    from mobile_seg.verify.ahead import Ahead
     from mobile_seg.verify.compare import Agreement
 
 DIAGNOSED = 4
 """Images on which a mistake is looked for."""
+
+AHEAD_PIXELS = 1 << 21
+"""Pixels to verify on from which on artifacts are run in a process beside; starting it costs a second or two."""
+
+AHEAD_BYTES = 1 << 28
+"""The most that is held of what they gave there; on images beyond, they are run when they are compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +39,8 @@ class Exported:
     """An artifact on disk, how closely it follows its Keras model, and every conversion between integers inside.
 
     `seconds`: what converting it took, and verifying it (its share of the reference's inference included). `fit`: what
-    was rewritten for its target, and what the target makes of the file; None without one.
+    was rewritten for its target, and what the target makes of the file; None without one. On macOS a Core ML package is
+    run by our evaluator and by Core ML; `agreement` is the lesser of the two.
     """
 
     path: Path
@@ -130,10 +140,10 @@ def export_all(
     forms, refused = _forms(precisions, to=to, output=output, io=io, layout=layout, delegate=target)
     if not forms:
         raise UsageError(" ".join(dict.fromkeys(refused)))
-    with staging(folder) as stage:
+    with staging(folder) as stage, _beside(source, forms, images, stage) as ahead:
         # Those of one graph one after the other: what they share need not be kept for long.
         ordered = sorted(forms, key=lambda one: (one.target, one.output, one.io, source.scheme(one.precision) or ""))
-        of_form = {form: _Artifact(source, form, stage, progress) for form in ordered}
+        of_form = {form: _Artifact(source, form, stage, ahead, progress) for form in ordered}
         made = [of_form[form] for form in forms]
         _verify(made, source, images, progress)
         failing = {} if force else {one: failure for one in made if (failure := one.failure())}
@@ -160,10 +170,30 @@ def _forms(
     return list(dict.fromkeys(forms)), refused
 
 
+def _beside(
+    source: Source, forms: "list[ExportOptions]", images: int | None, stage: Path
+) -> "contextlib.AbstractContextManager[Ahead | None]":
+    """The process that runs artifacts while others are converted, where that spares time."""
+    from mobile_seg.imaging import resize_image
+    from mobile_seg.verify.ahead import Ahead
+
+    given, made = source.manifest.input, source.manifest.output
+    values = {"logits": made.height * made.width * len(source.manifest.classes), "labels": given.height * given.width}
+    values |= {"labels-nearest": values["labels"], "logits-full": values["labels"] * len(source.manifest.classes)}
+    count = min(images or len(source.dataset.val), len(source.dataset.val))
+    shown = min(count, AHEAD_BYTES // sum(4 * values[form.output] for form in forms))
+    if len(forms) == 1 or not shown or count * given.height * given.width < AHEAD_PIXELS:
+        return contextlib.nullcontext()
+    first = itertools.islice(_images(source.dataset, images), shown)
+    return Ahead([resize_image(image, (given.height, given.width)) for image in first], stage)
+
+
 class _Artifact:
     """One artifact on its way: converted and staged, then verified, then published."""
 
-    def __init__(self, source: Source, form: "ExportOptions", stage: Path, progress: Progress | None) -> None:
+    def __init__(
+        self, source: Source, form: "ExportOptions", stage: Path, ahead: "Ahead | None", progress: Progress | None
+    ) -> None:
         from mobile_seg.converters.options import SUFFIXES
         from mobile_seg.verify.runners import open_artifact
 
@@ -183,10 +213,20 @@ class _Artifact:
         self.fit: Fit | None = None
         self.converted = self._converted(source)
         self.staged = _write(stage / self.name, self.converted)
-        self.runner = open_artifact(self.staged)
+        manifest = self.converted.manifest
+        self.runners = [open_artifact(self.staged) if ahead is None else ahead.runner(self.staged, manifest)]
+        if form.target == "coreml" and sys.platform == "darwin":
+            from mobile_seg.verify.coreml.runner import MacRunner
+
+            self.runners.append(MacRunner(self.staged, manifest=manifest))
         self.seconds = {"convert": time.perf_counter() - started, "verify": 0.0}
-        self.agreement: Any = None
+        self.agreements: list[Agreement] = []
         self.reference: Any = None
+
+    @property
+    def agreement(self) -> "Agreement":
+        """The least of those with the reference, one for each runner."""
+        return min(self.agreements, key=lambda one: one.argmax)
 
     def _converted(self, source: Source) -> "Converted":
         form = self.form
@@ -214,10 +254,11 @@ class _Artifact:
         """What the gate says against it."""
         from mobile_seg.verify import gate
 
-        try:
-            gate.check(self.agreement, precision=self.form.precision, target=self.form.target, artifact=self.name)
-        except ParityError as error:
-            return str(error)
+        for agreement, name in zip(self.agreements, (self.name, f"{self.name} in Core ML itself"), strict=False):
+            try:
+                gate.check(agreement, precision=self.form.precision, target=self.form.target, artifact=name)
+            except ParityError as error:
+                return str(error)
         return None
 
     def diagnosis(self) -> str:
@@ -225,7 +266,7 @@ class _Artifact:
         from mobile_seg.verify.diagnosis.diagnose import diagnose, summary
 
         try:
-            return f"Diagnosis: {summary(diagnose(self.reference, self.runner, _images(self.dataset, DIAGNOSED)))}."
+            return f"Diagnosis: {summary(diagnose(self.reference, self.runners[0], _images(self.dataset, DIAGNOSED)))}."
         except MobileSegError as error:  # the failure itself is what must be said
             return f"Not diagnosed: {error}."
 
@@ -259,14 +300,17 @@ def _verify(made: list[_Artifact], source: Source, images: int | None, progress:
         model = source.model(scheme, full)
         infer_in_integers(model)  # it is not trained any more
         reference = KerasRunner(model, manifest=source.described(full))
-        found = compare_all(
-            reference,
-            [artifact.runner for artifact in members],
-            _images(source.dataset, images),
-            progress=_told(progress, min(images or len(source.dataset.val), len(source.dataset.val)), members),
+        runners = [runner for artifact in members for runner in artifact.runners]
+        found = iter(
+            compare_all(
+                reference,
+                runners,
+                _images(source.dataset, images),
+                progress=_told(progress, min(images or len(source.dataset.val), len(source.dataset.val)), members),
+            )
         )
-        for artifact, agreement in zip(members, found, strict=True):
-            artifact.agreement, artifact.reference = agreement, reference
+        for artifact in members:
+            artifact.agreements, artifact.reference = [next(found) for _ in artifact.runners], reference
             artifact.seconds["verify"] = (time.perf_counter() - started) / len(members)
 
 

@@ -8,7 +8,9 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from mobile_seg.own_output import own_output
 
 MEMORY = {"LiteRT": 2 << 30, "onnx": 2 << 30, "Core ML": 8 << 30, "Keras": 8 << 30}
 """Bytes beyond those in use once the program is loaded; a file that needs more is refused by the failed allocation."""
@@ -101,23 +103,15 @@ def _limit(program: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def _own_output() -> TextIO:
-    """Standard output for our answers alone: what native code prints goes nowhere."""
-    mine = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    return mine
-
-
 def main() -> int:
     """Answer until the input ends."""
-    answers, limited = _own_output(), False
+    answers, limited = own_output(), False
     for line in sys.stdin:
         request = json.loads(line)
         if not limited:
             _limit(request["program"])
             limited = True
-        answers.write(json.dumps(answer(request)) + "\n")
+        answers.write(f"{json.dumps(answer(request))}\n".encode())
         answers.flush()
     return 0
 

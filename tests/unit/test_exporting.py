@@ -1,5 +1,7 @@
 """Several artifacts from one model, each verified; and the same network at another size."""
 
+import functools
+import types
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,15 @@ from unit.quantization import nets
 from unit.training import tiny
 
 import mobile_seg
-from mobile_seg import rebuilding
+from mobile_seg import exporting, rebuilding
 from mobile_seg.data.description import load_dataset
 from mobile_seg.data.toy import write_toy_dataset
 from mobile_seg.errors import ParityError, UsageError
 from mobile_seg.keras_file import keras_manifest, save_model
 from mobile_seg.verify import compare, gate
+from mobile_seg.verify.ahead import Ahead
+from mobile_seg.verify.coreml import runner
+from mobile_seg.verify.coreml.runner import CoreMLRunner
 from mobile_seg.verify.runners import open_artifact
 
 SIZE = (32, 48)
@@ -83,6 +88,51 @@ def test_the_reference_runs_once_for_all_that_share_it(
     precisions = ("float32", "float16", "int8")
     mobile_seg.export_all(float_model, data=data, folder=tmp_path, precision=precisions, images=2)
     assert calls == [("logits", 2), ("logits", 2)], "one float model, one quantized"
+
+
+@pytest.mark.parametrize("shown", [1, 2])
+def test_artifacts_run_in_a_process_beside_agree_as_those_run_here(
+    data: Path, float_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: int
+) -> None:
+    precisions = ("float32", "int8")
+    here = mobile_seg.export_all(float_model, data=data, folder=tmp_path / "a", precision=precisions, images=2)
+    output = here.files[0].manifest.output
+    monkeypatch.setattr(exporting, "AHEAD_PIXELS", 0)
+    classes = len(here.files[0].manifest.classes)
+    monkeypatch.setattr(exporting, "AHEAD_BYTES", shown * 2 * 4 * output.height * output.width * classes)
+    taken: list[int] = []
+    usual = Ahead.__init__
+
+    def told(self: Ahead, images: Any, folder: Path) -> None:
+        taken.append(len(images))
+        usual(self, images, folder)
+
+    monkeypatch.setattr(Ahead, "__init__", told)
+    beside = mobile_seg.export_all(float_model, data=data, folder=tmp_path / "b", precision=precisions, images=2)
+    assert taken == [shown]
+    assert [file.agreement for file in beside.files] == [file.agreement for file in here.files]
+    assert {file.name for file in (tmp_path / "a").iterdir()} == {file.name for file in (tmp_path / "b").iterdir()}
+
+
+def test_on_macos_core_ml_itself_must_follow_too(
+    data: Path, float_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mirrored(CoreMLRunner):
+        """Core ML, as far as there is one here: it mirrors its masks."""
+
+        def infer(self, tensor: np.ndarray) -> np.ndarray:
+            return super().infer(tensor)[:, ::-1]
+
+    export = functools.partial(mobile_seg.export, float_model, data=data, to="coreml", precision="float32", images=2)
+    usual = export(folder=tmp_path / "linux").agreement
+    monkeypatch.setattr(exporting, "sys", types.SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(runner, "MacRunner", Mirrored)
+    with pytest.raises(ParityError, match=r"small_float32\.mlpackage in Core ML itself: argmax agreement"):
+        export(folder=tmp_path / "mac")
+    forced = export(folder=tmp_path / "mac", force=True).agreement
+    assert forced.argmax < usual.argmax
+    monkeypatch.setattr(runner, "MacRunner", CoreMLRunner)
+    assert export(folder=tmp_path / "mac").agreement == usual
 
 
 def test_those_that_follow_are_written_where_one_does_not(

@@ -1,0 +1,174 @@
+"""Artifacts run over the images that they will be compared on, in a process beside, while the next is converted.
+
+A converter is one thread of Python; meanwhile another core is idle. The files are loaded from the disk by a process
+that never saw their graphs, and what crashes on one crashes there.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mobile_seg import errors
+from mobile_seg.artifact import kind_of
+from mobile_seg.errors import ArtifactError, MobileSegError
+from mobile_seg.files import write_bytes
+from mobile_seg.imaging import Image
+from mobile_seg.manifest import Manifest
+from mobile_seg.verify.runners import Runner, open_artifact
+
+COMMAND = (sys.executable, "-m", "mobile_seg.verify.ahead_worker")
+
+
+@dataclass
+class _Run:
+    """What is known of one artifact: its output on the first images, or why there is none."""
+
+    outputs: list[np.ndarray] = field(default_factory=list)
+    error: MobileSegError | None = None
+
+
+class Ahead:
+    """The process, and what it has found so far. A context manager."""
+
+    def __init__(self, images: Sequence[Image], folder: Path) -> None:
+        """Start it for images `[H, W, 3]` uint8 at input size, which a file in `folder` hands over.
+
+        Raises:
+            DiskError: if that cannot be written.
+        """
+        self._places = {_key(image): place for place, image in enumerate(images)}
+        shown = write_bytes(folder / "images.raw", b"".join(image.tobytes() for image in images))
+        self._runs: dict[str, _Run] = {}
+        self._told = threading.Condition()
+        self._alive = True
+        self._process = subprocess.Popen(
+            [*COMMAND, str(shown), *map(str, (len(images), *images[0].shape))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # of what was not yet written to a dead process
+                pipe.close()
+
+    def runner(self, path: Path, manifest: Manifest) -> "AheadRunner":
+        """Have an artifact run on every image, after those asked before; `manifest` is the one inside it."""
+        with self._told:
+            self._runs[str(path)] = _Run()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # the listener sees that it has died
+            self._process.stdin.write(f"{json.dumps(str(path))}\n".encode())
+            self._process.stdin.flush()
+        return AheadRunner(self, path, manifest)
+
+    def output(self, path: Path, image: Image) -> np.ndarray | None:
+        """What `Runner.run` gives there, as soon as it is known; None for another image, or if the process has ended.
+
+        Raises:
+            MobileSegError: what the artifact was refused for; ArtifactError if the process died on it.
+        """
+        run, place = self._runs[str(path)], self._places.get(_key(image))
+        if place is None:
+            return None
+        with self._told:
+            self._told.wait_for(lambda: len(run.outputs) > place or run.error or not self._alive)
+        if len(run.outputs) > place:
+            return run.outputs[place]
+        if run.error is not None:
+            raise run.error
+        return None
+
+    def _listen(self) -> None:
+        """Take the answers until the process ends; the artifact that it was at then is to blame."""
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError):  # of an answer that was cut short
+            while said := self._process.stdout.readline():
+                answer = json.loads(said)
+                run = self._runs[answer["path"]]
+                if "error" in answer:
+                    output, error = None, getattr(errors, answer["error"])(answer["reason"])
+                else:
+                    dtype = np.dtype(answer["dtype"])
+                    content = self._process.stdout.read(int(np.prod(answer["shape"])) * dtype.itemsize)
+                    output, error = np.frombuffer(content, dtype).reshape(answer["shape"]), None
+                with self._told:
+                    run.outputs += [] if output is None else [output]
+                    run.error = error
+                    self._told.notify_all()
+        code = self._process.wait()
+        with self._told:
+            self._alive = False
+            unfinished = (one for one in self._runs.items() if not one[1].error and not self._complete(one[1]))
+            for path, run in unfinished:
+                run.error = ArtifactError(f"{Path(path).name} cannot be run: {_ending(code)}; convert it again")
+                break
+            self._told.notify_all()
+
+    def _complete(self, run: _Run) -> bool:
+        return len(run.outputs) == len(self._places)
+
+
+class AheadRunner(Runner):
+    """An artifact whose output on some images comes from the process beside; the rest is run here."""
+
+    def __init__(self, ahead: Ahead, path: Path, manifest: Manifest) -> None:
+        super().__init__(path=path, manifest=manifest, kind=kind_of(path))
+        self._ahead, self._path = ahead, path
+        output = manifest.output
+        if output.scale is not None and output.zero_point is not None:
+            self.quantization = output.scale, output.zero_point
+
+    @functools.cached_property
+    def here(self) -> Runner:
+        """The artifact loaded in this process."""
+        return open_artifact(self._path)
+
+    def run(self, image: Image) -> np.ndarray:
+        """Run on an image; see `Runner.run`."""
+        found = self._ahead.output(self._path, image)
+        return self.here.run(image) if found is None else found
+
+    def preprocess(self, image: Image) -> np.ndarray:
+        """See `Runner.preprocess`."""
+        return self.here.preprocess(image)
+
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        """See `Runner.infer`."""
+        return self.here.infer(tensor)
+
+    def constants(self) -> Mapping[str, np.ndarray]:
+        """See `Runner.constants`."""
+        return self.here.constants()
+
+
+def _key(image: Image) -> bytes:
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"it ended the process that ran it with exit code {code}"
+    try:
+        return f"it crashed the process that ran it ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"it crashed the process that ran it (signal {-code})"
