@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_seg.data.description import Dataset
+from mobile_seg.data.description import Dataset, spread
 from mobile_seg.errors import UsageError, choose
 from mobile_seg.manifest import Manifest
 from mobile_seg.phases import PathLike
@@ -95,6 +96,17 @@ class Source:
         from mobile_seg.converters.coreml.writer import trace_with_output
 
         return trace_with_output(self.graph(scheme, full, "tflite" if scheme else "coreml"), output)
+
+    def count(self, asked: int | None) -> int:
+        """How many validation images there are, of those asked for, or at all."""
+        return min(asked or len(self.dataset.val), len(self.dataset.val))
+
+    def images(self, count: int | None) -> Iterator[Any]:
+        """Validation images `[H, W, 3]` uint8, so many, spread evenly, or all."""
+        from mobile_seg.data.readers import read_pair
+
+        chosen = spread(self.dataset.val, self.count(count))
+        return (read_pair(pair, self.dataset)[0] for pair in chosen)
 
     def described(self, full: bool) -> Manifest:
         """The manifest of `model`."""

@@ -3,52 +3,27 @@
 import contextlib
 import dataclasses
 import itertools
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_seg.data.description import Dataset, load_dataset, spread
-from mobile_seg.errors import MobileSegError, ParityError, UsageError
+from mobile_seg.data.description import load_dataset
+from mobile_seg.errors import ParityError, UsageError
+from mobile_seg.export_artifact import Artifact, Exported
 from mobile_seg.export_source import Source
-from mobile_seg.files import publish, staging, write_bytes, write_text
-from mobile_seg.manifest import AT_INPUT_SIZE, Manifest
+from mobile_seg.files import staging
 from mobile_seg.phases import PathLike, Progress
 
 if TYPE_CHECKING:
-    from mobile_seg.converters.builder import Conversion
-    from mobile_seg.converters.converted import Converted
     from mobile_seg.converters.options import ExportOptions
-    from mobile_seg.targeting import Fit
     from mobile_seg.verify.ahead import Ahead
-    from mobile_seg.verify.compare import Agreement
-
-DIAGNOSED = 4
-"""Images on which a mistake is looked for."""
 
 AHEAD_PIXELS = 1 << 21
 """Pixels to verify on from which on artifacts are run in a process beside; starting it costs a second or two."""
 
 AHEAD_BYTES = 1 << 28
 """The most that is held of what they gave there; on images beyond, they are run when they are compared."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    """An artifact on disk, how closely it follows its Keras model, and every conversion between integers inside.
-
-    `seconds`: what converting it took, and verifying it (its share of the reference's inference included). `fit`: what
-    was rewritten for its target, and what the target makes of the file; None without one. On macOS a Core ML package is
-    run by our evaluator and by Core ML; `agreement` is the lesser of the two.
-    """
-
-    path: Path
-    manifest: Manifest
-    agreement: "Agreement"
-    conversions: "tuple[Conversion, ...]" = ()
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-    fit: "Fit | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +118,7 @@ def export_all(
     with staging(folder) as stage, _beside(source, forms, images, stage) as ahead:
         # Those of one graph one after the other: what they share need not be kept for long.
         ordered = sorted(forms, key=lambda one: (one.target, one.output, one.io, source.scheme(one.precision) or ""))
-        of_form = {form: _Artifact(source, form, stage, ahead, progress) for form in ordered}
+        of_form = {form: Artifact(source, form, stage, ahead, progress) for form in ordered}
         made = [of_form[form] for form in forms]
         _verify(made, source, images, progress)
         failing = {} if force else {one: failure for one in made if (failure := one.failure())}
@@ -180,119 +155,21 @@ def _beside(
     given, made = source.manifest.input, source.manifest.output
     values = {"logits": made.height * made.width * len(source.manifest.classes), "labels": given.height * given.width}
     values |= {"labels-nearest": values["labels"], "logits-full": values["labels"] * len(source.manifest.classes)}
-    count = min(images or len(source.dataset.val), len(source.dataset.val))
+    count = source.count(images)
     shown = min(count, AHEAD_BYTES // sum(4 * values[form.output] for form in forms))
     if len(forms) == 1 or not shown or count * given.height * given.width < AHEAD_PIXELS:
         return contextlib.nullcontext()
-    first = itertools.islice(_images(source.dataset, images), shown)
+    first = itertools.islice(source.images(images), shown)
     return Ahead([resize_image(image, (given.height, given.width)) for image in first], stage)
 
 
-class _Artifact:
-    """One artifact on its way: converted and staged, then verified, then published."""
-
-    def __init__(
-        self, source: Source, form: "ExportOptions", stage: Path, ahead: "Ahead | None", progress: Progress | None
-    ) -> None:
-        from mobile_seg.converters.options import SUFFIXES
-        from mobile_seg.verify.runners import open_artifact
-
-        self.form, self.dataset = form, source.dataset
-        self.scheme, self.full = source.scheme(form.precision), form.output in AT_INPUT_SIZE
-        parts = (
-            self.scheme or form.precision,
-            "" if form.output == "logits" else form.output,
-            "" if form.io == "uint8" else f"{form.io}-io",
-            "" if form.layout == "nhwc" else form.layout,
-            form.delegate or "",
-        )
-        self.name = "_".join([source.manifest.model, *filter(None, parts)]) + SUFFIXES[form.target]
-        if progress:
-            progress(0, 1, f"converting {self.name}")
-        started = time.perf_counter()
-        self.fit: Fit | None = None
-        self.converted = self._converted(source)
-        self.staged = _write(stage / self.name, self.converted)
-        manifest = self.converted.manifest
-        self.runners = [open_artifact(self.staged) if ahead is None else ahead.runner(self.staged, manifest)]
-        if form.target == "coreml" and sys.platform == "darwin":
-            from mobile_seg.verify.coreml.runner import MacRunner
-
-            self.runners.append(MacRunner(self.staged, manifest=manifest))
-        self.seconds = {"convert": time.perf_counter() - started, "verify": 0.0}
-        self.agreements: list[Agreement] = []
-        self.reference: Any = None
-
-    @property
-    def agreement(self) -> "Agreement":
-        """The least of those with the reference, one for each runner."""
-        return min(self.agreements, key=lambda one: one.argmax)
-
-    def _converted(self, source: Source) -> "Converted":
-        form = self.form
-        known: dict[str, Any] = {"options": form, "manifest": source.described(self.full)}
-        if form.target == "coreml":
-            from mobile_seg.converters.coreml.writer import convert_coreml
-
-            model = source.traced(self.scheme, self.full, form.output)
-            return convert_coreml(model, **known, integer_graph=self.scheme is not None)
-        if form.target == "onnx":
-            from mobile_seg.converters.onnx.writer import convert_onnx
-
-            graph = source.graph(self.scheme, self.full, "tflite" if self.scheme else "onnx")
-            return convert_onnx(graph, **known, integer_graph=self.scheme is not None)
-        from mobile_seg.converters.tflite import ConvertedGraph, complete
-        from mobile_seg.targeting import fit
-
-        made = source.flat(self.scheme, self.full, dataclasses.replace(form, delegate=None))
-        if form.delegate is not None:
-            content, self.fit = fit(made.content, target=form.delegate, name=self.name)
-            made = ConvertedGraph(content, (*made.conversions, *self.fit.conversions))
-        return complete(made, **known)
-
-    def failure(self) -> str | None:
-        """What the gate says against it."""
-        from mobile_seg.verify import gate
-
-        for agreement, name in zip(self.agreements, (self.name, f"{self.name} in Core ML itself"), strict=False):
-            try:
-                gate.check(agreement, precision=self.form.precision, target=self.form.target, artifact=name)
-            except ParityError as error:
-                return str(error)
-        return None
-
-    def diagnosis(self) -> str:
-        """Which mistake that people really make explains it, if one does."""
-        from mobile_seg.verify.diagnosis.diagnose import diagnose, summary
-
-        try:
-            return f"Diagnosis: {summary(diagnose(self.reference, self.runners[0], _images(self.dataset, DIAGNOSED)))}."
-        except MobileSegError as error:  # the failure itself is what must be said
-            return f"Not diagnosed: {error}."
-
-    def published(self, folder: Path) -> Exported:
-        """Move it to its place, its manifest beside it."""
-        path = publish(self.staged, folder / self.name)
-        write_text(path.with_suffix(".json"), self.converted.manifest.to_json())
-        converted = self.converted
-        return Exported(path, converted.manifest, self.agreement, converted.conversions, self.seconds, self.fit)
-
-
-def _write(path: Path, converted: "Converted") -> Path:
-    if isinstance(converted.content, bytes):
-        return write_bytes(path, converted.content)
-    for member, content in converted.content.items():
-        write_bytes(path / member, content)
-    return path
-
-
-def _verify(made: list[_Artifact], source: Source, images: int | None, progress: Progress | None) -> None:
+def _verify(made: list[Artifact], source: Source, images: int | None, progress: Progress | None) -> None:
     """Compare each artifact with its Keras model, whose inference those of one form share."""
     from mobile_seg.quantization.settle import infer_in_integers
     from mobile_seg.verify.compare import compare_all
     from mobile_seg.verify.keras_runner import KerasRunner
 
-    groups: dict[Any, list[_Artifact]] = {}
+    groups: dict[Any, list[Artifact]] = {}
     for artifact in made:
         groups.setdefault((artifact.scheme, artifact.full), []).append(artifact)
     for (scheme, full), members in groups.items():
@@ -305,8 +182,8 @@ def _verify(made: list[_Artifact], source: Source, images: int | None, progress:
             compare_all(
                 reference,
                 runners,
-                _images(source.dataset, images),
-                progress=_told(progress, min(images or len(source.dataset.val), len(source.dataset.val)), members),
+                source.images(images),
+                progress=_told(progress, source.count(images), members),
             )
         )
         for artifact in members:
@@ -314,14 +191,6 @@ def _verify(made: list[_Artifact], source: Source, images: int | None, progress:
             artifact.seconds["verify"] = (time.perf_counter() - started) / len(members)
 
 
-def _images(dataset: Dataset, count: int | None) -> Iterator[Any]:
-    """Validation images, all or so many, spread evenly."""
-    from mobile_seg.data.readers import read_pair
-
-    chosen = dataset.val if count is None else spread(dataset.val, count)
-    return (read_pair(pair, dataset)[0] for pair in chosen)
-
-
-def _told(progress: Progress | None, total: int, members: list[_Artifact]) -> Callable[[int], None] | None:
+def _told(progress: Progress | None, total: int, members: list[Artifact]) -> Callable[[int], None] | None:
     names = members[0].name if len(members) == 1 else f"{members[0].name} and {len(members) - 1} more"
     return None if progress is None else lambda done: progress(done, total, f"verifying {names}")

@@ -18,6 +18,9 @@ ACCUMULATOR = 2.0**23
 SETTLED = 0.01
 """Nearer to its grid, in steps, a bias is left alone: what float32 cannot hold moves no integer."""
 
+NORMALIZATION = {"gamma": "ones", "beta": "zeros", "moving_mean": "zeros", "moving_variance": "ones"}
+"""The folded normalization's variables, and what they start from."""
+
 QUANTIZATION: dict[str, Any] = {
     "weights": "int8",
     "batch_norm": False,
@@ -62,14 +65,9 @@ class QuantLinear:
         """Create the normalization's variables, or the limits of a baked layer's weights."""
         channels = int(np.prod([self.kernel.shape[axis] for axis in self.channel_axes]))
         if self.batch_norm:
-            self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
-            self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
-            self.moving_mean = self.add_weight(
-                shape=(channels,), initializer="zeros", trainable=False, name="moving_mean"
-            )
-            self.moving_variance = self.add_weight(
-                shape=(channels,), initializer="ones", trainable=False, name="moving_variance"
-            )
+            for name, initial in NORMALIZATION.items():
+                trained, given = not name.startswith("moving"), {"shape": (channels,), "initializer": initial}
+                setattr(self, name, self.add_weight(**given, trainable=trained, name=name))
         if not self.weights_grid.startswith("int8"):
             return
         shape = () if self.weights_grid == "int8-per-tensor" else (channels,)
@@ -85,12 +83,10 @@ class QuantLinear:
         if layer.use_bias:
             self.bias.assign(layer.bias)
         if batch_norm is not None:
-            if batch_norm.scale:
-                self.gamma.assign(batch_norm.gamma)
-            if batch_norm.center:
-                self.beta.assign(batch_norm.beta)
-            self.moving_mean.assign(batch_norm.moving_mean)
-            self.moving_variance.assign(batch_norm.moving_variance)
+            absent = {"gamma": not batch_norm.scale, "beta": not batch_norm.center}
+            for name in NORMALIZATION:
+                if not absent.get(name, False):
+                    getattr(self, name).assign(getattr(batch_norm, name))
 
     def call(self: Any, x: Any, training: bool | None = None) -> Any:
         """The layer's function of `x`, on quantized weights."""
@@ -134,7 +130,7 @@ class QuantLinear:
         return ops.where(settled, requantized(total, product / out, out), total * product)
 
     def hold_floats(self: Any) -> None:
-        """Compute from now on in floats, with the rounded weights as constants, until it is trained or settled again."""
+        """Compute from now on in floats, rounded weights as constants, until it is trained or settled again."""
         kernel, bias = self.quantized()
         self.floats = ops.convert_to_numpy(kernel), None if bias is None else ops.convert_to_numpy(bias)
         self.computes = "floats"

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from mobile_seg.graph import GraphView, view
-from mobile_seg.quantization.arithmetic import QuantAdd, QuantConcatenate, snapped_range
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
+from mobile_seg.quantization.arithmetic import QuantAdd, QuantConcatenate, snapped_range
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_fused_activation, is_pass_through

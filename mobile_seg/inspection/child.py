@@ -4,13 +4,13 @@ import contextlib
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
 
+from mobile_seg.child_process import ending
 from mobile_seg.inspection.records import Verdict
 
 COMMAND = (sys.executable, "-m", "mobile_seg.inspection.worker")
@@ -96,12 +96,7 @@ class Child:
         assert self._process is not None
         code = self._process.wait()
         self.close()
-        if code >= 0:
-            return f"it ended the process with exit code {code}"
-        try:
-            return f"it crashed the process ({signal.Signals(-code).name})"
-        except ValueError:
-            return f"it crashed the process (signal {-code})"
+        return f"it ended the process ({ending(code)})"
 
 
 def _listen(process: "subprocess.Popen[str]", answers: "queue.Queue[str]") -> None:

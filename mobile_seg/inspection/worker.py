@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mobile_seg.own_output import own_output
+from mobile_seg.child_process import own_output
 
 MEMORY = {"LiteRT": 2 << 30, "onnx": 2 << 30, "Core ML": 8 << 30, "Keras": 8 << 30}
 """Bytes beyond those in use once the program is loaded; a file that needs more is refused by the failed allocation."""

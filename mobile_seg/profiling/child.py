@@ -1,11 +1,11 @@
 """Asks a worker process, which runs native code and may crash without harm to whoever asks."""
 
 import json
-import signal
 import subprocess
 import sys
 from typing import Any
 
+from mobile_seg.child_process import ending
 from mobile_seg.errors import ProfileError
 
 SECONDS = 1800.0
@@ -34,13 +34,4 @@ def ask(request: dict[str, Any], *, worker: str, what: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(said[-1])
         return answer
     words = [line for line in child.stderr.strip().splitlines() if not line.startswith(("INFO", "WARNING", "VERBOSE"))]
-    raise ProfileError(f"{what} failed ({_ending(child.returncode)}): {words[-1] if words else 'it said nothing'}")
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
+    raise ProfileError(f"{what} failed ({ending(child.returncode)}): {words[-1] if words else 'it said nothing'}")

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import numpy as np
 
 from mobile_seg import errors
 from mobile_seg.artifact import kind_of
+from mobile_seg.child_process import ending
 from mobile_seg.errors import ArtifactError, MobileSegError
 from mobile_seg.files import write_bytes
 from mobile_seg.imaging import Image
@@ -120,7 +120,8 @@ class Ahead:
             self._alive = False
             unfinished = (one for one in self._runs.items() if not one[1].error and not self._complete(one[1]))
             for path, run in unfinished:
-                run.error = ArtifactError(f"{Path(path).name} cannot be run: {_ending(code)}; convert it again")
+                reason = f"it ended the process that ran it ({ending(code)})"
+                run.error = ArtifactError(f"{Path(path).name} cannot be run: {reason}; convert it again")
                 break
             self._told.notify_all()
 
@@ -163,12 +164,3 @@ class AheadRunner(Runner):
 
 def _key(image: Image) -> bytes:
     return hashlib.sha256(image.tobytes()).digest()
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"it ended the process that ran it with exit code {code}"
-    try:
-        return f"it crashed the process that ran it ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"it crashed the process that ran it (signal {-code})"

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mobile_seg.child_process import own_output
 from mobile_seg.errors import MobileSegError
-from mobile_seg.own_output import own_output
 from mobile_seg.verify.runners import open_artifact
 
 

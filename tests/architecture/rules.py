@@ -50,6 +50,7 @@ MAIN_JOB = (
     "mobile_seg.api",
     "mobile_seg.bundling",
     "mobile_seg.demo_server",
+    "mobile_seg.export_artifact",
     "mobile_seg.export_source",
     "mobile_seg.exporting",
     "mobile_seg.job",
@@ -77,6 +78,7 @@ SPEAKERS = (
     "mobile_seg.inspection.worker",
     "mobile_seg.profiling.operations.worker",
     "mobile_seg.profiling.worker",
+    "mobile_seg.verify.ahead_worker",
 )
 """Who may print and exit: the command line (two ways in), and worker processes that answer in JSON on stdout."""
 

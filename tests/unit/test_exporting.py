@@ -12,7 +12,7 @@ from unit.quantization import nets
 from unit.training import tiny
 
 import mobile_seg
-from mobile_seg import exporting, rebuilding
+from mobile_seg import export_artifact, exporting, rebuilding
 from mobile_seg.data.description import load_dataset
 from mobile_seg.data.toy import write_toy_dataset
 from mobile_seg.errors import ParityError, UsageError
@@ -125,7 +125,7 @@ def test_on_macos_core_ml_itself_must_follow_too(
 
     export = functools.partial(mobile_seg.export, float_model, data=data, to="coreml", precision="float32", images=2)
     usual = export(folder=tmp_path / "linux").agreement
-    monkeypatch.setattr(exporting, "sys", types.SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(export_artifact, "sys", types.SimpleNamespace(platform="darwin"))
     monkeypatch.setattr(runner, "MacRunner", Mirrored)
     with pytest.raises(ParityError, match=r"small_float32\.mlpackage in Core ML itself: argmax agreement"):
         export(folder=tmp_path / "mac")

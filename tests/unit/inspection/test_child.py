@@ -43,8 +43,8 @@ def test_one_process_answers_for_many_files() -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("crash", r"it crashed the process (SIGSEGV)"),
-        ("exit", "it ended the process with exit code 3"),
+        ("crash", "it ended the process (killed by SIGSEGV)"),
+        ("exit", "it ended the process (exit code 3)"),
     ],
 )
 def test_a_process_that_dies_is_an_answer_and_is_replaced(path: str, said: str) -> None:

@@ -67,7 +67,9 @@ def test_a_death_is_blamed_on_the_artifact_at_work(tmp_path: Path, monkeypatch: 
         dead = ahead.runner(tiny.save(tmp_path, name="second.tflite"), manifest)
         unasked = ahead.runner(path, manifest)
         np.testing.assert_array_equal(dead.run(images[0]), np.zeros((2, 1), np.float32))
-        with pytest.raises(ArtifactError, match=r"second\.tflite cannot be run: it crashed the process .*\(SIGSEGV\)"):
+        with pytest.raises(
+            ArtifactError, match=r"second\.tflite cannot be run: it ended the process .*\(killed by SIGSEGV\)"
+        ):
             dead.run(images[0][::-1].copy())
         np.testing.assert_array_equal(unasked.run(images[0]), open_artifact(path).run(images[0]))
         late = ahead.runner(path, manifest)
