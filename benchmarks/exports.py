@@ -30,7 +30,7 @@ from mobile_seg.converters.options import PRECISIONS, TARGETS
 from mobile_seg.data.calibration import calibration_batches
 from mobile_seg.data.description import Dataset, default_palette, load_dataset, spread
 from mobile_seg.data.readers import read_image
-from mobile_seg.exporting import Exported
+from mobile_seg.export_artifact import Exported
 from mobile_seg.files import size_of, write_json, write_text
 from mobile_seg.imaging import resize_image
 from mobile_seg.keras_file import installed_versions, keras_manifest, save_model

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mobile_seg.data.description import load_dataset
 from mobile_seg.errors import UsageError, choose
-from mobile_seg.exporting import Exported, Exports, export, export_all
+from mobile_seg.export_artifact import Exported
+from mobile_seg.exporting import Exports, export, export_all
 from mobile_seg.keras_file import keras_manifest, save_model
 from mobile_seg.models.entry import SEMANTIC_HEADS
 from mobile_seg.models.registry import build

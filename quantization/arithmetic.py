@@ -161,7 +161,7 @@ class QuantConcatenate(_Settled, keras.layers.Concatenate):
     """Tensors side by side: one with a range of its own, since others read it too, is moved to the joined grid."""
 
     def numbers(self, steps: Any) -> tuple[Any, ...]:
-        """Of each input: whether it moves (a step of zero: it is there), its step, its multiplier; the output's step."""
+        """Of each input, whether it moves (step zero: it is there), its step and its multiplier; the output's step."""
         moves, joined = steps[:-1] > 0.0, steps[-1]
         own = ops.where(moves, steps[:-1], joined)
         return moves, own, ops.round(256.0 * own / joined), joined
