@@ -153,14 +153,18 @@ def _beside(
     from mobile_seg.verify.ahead import Ahead
 
     given, made = source.manifest.input, source.manifest.output
-    values = {"logits": made.height * made.width * len(source.manifest.classes), "labels": given.height * given.width}
-    values |= {"labels-nearest": values["labels"], "logits-full": values["labels"] * len(source.manifest.classes)}
-    count = source.count(images)
-    shown = min(count, AHEAD_BYTES // sum(4 * values[form.output] for form in forms))
-    if len(forms) == 1 or not shown or count * given.height * given.width < AHEAD_PIXELS:
+    size, classes = (given.height, given.width), len(source.manifest.classes)
+    given_pixels, made_pixels = given.height * given.width, made.height * made.width
+    values = sum(
+        (made_pixels if form.output == "logits" else given_pixels)
+        * (1 if form.output.startswith("labels") else classes)
+        for form in forms
+    )
+    shown = min(source.count(images), AHEAD_BYTES // (4 * values))
+    if len(forms) == 1 or not shown or source.count(images) * given_pixels < AHEAD_PIXELS:
         return contextlib.nullcontext()
     first = itertools.islice(source.images(images), shown)
-    return Ahead([resize_image(image, (given.height, given.width)) for image in first], stage)
+    return Ahead([resize_image(image, size) for image in first], stage)
 
 
 def _verify(made: list[Artifact], source: Source, images: int | None, progress: Progress | None) -> None:

@@ -46,7 +46,7 @@ class Ahead:
         Raises:
             DiskError: if that cannot be written.
         """
-        self._places = {_key(image): place for place, image in enumerate(images)}
+        self._count, self._places = len(images), {_key(image): place for place, image in enumerate(images)}
         shown = write_bytes(folder / "images.raw", b"".join(image.tobytes() for image in images))
         self._runs: dict[str, _Run] = {}
         self._told = threading.Condition()
@@ -115,18 +115,15 @@ class Ahead:
                     run.outputs += [] if output is None else [output]
                     run.error = error
                     self._told.notify_all()
-        code = self._process.wait()
+        self._process.kill()  # one that no longer answers sensibly
+        reason = f"it ended the process that ran it ({ending(self._process.wait())})"
         with self._told:
             self._alive = False
-            unfinished = (one for one in self._runs.items() if not one[1].error and not self._complete(one[1]))
-            for path, run in unfinished:
-                reason = f"it ended the process that ran it ({ending(code)})"
-                run.error = ArtifactError(f"{Path(path).name} cannot be run: {reason}; convert it again")
-                break
+            working = (path for path, run in self._runs.items() if not run.error and len(run.outputs) < self._count)
+            if path := next(working, None):
+                error = ArtifactError(f"{Path(path).name} cannot be run: {reason}; convert it again")
+                self._runs[path].error = error
             self._told.notify_all()
-
-    def _complete(self, run: _Run) -> bool:
-        return len(run.outputs) == len(self._places)
 
 
 class AheadRunner(Runner):

@@ -76,6 +76,27 @@ def test_a_death_is_blamed_on_the_artifact_at_work(tmp_path: Path, monkeypatch: 
         np.testing.assert_array_equal(late.run(images[0]), unasked.run(images[0]))
 
 
+def test_an_answer_that_is_none_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    babbling = "import sys, time; sys.stdin.readline(); print('what?', flush=True); time.sleep(600)"
+    monkeypatch.setattr(module, "COMMAND", (sys.executable, "-c", babbling))
+    path, images = tiny.save(tmp_path), tiny.images(1)
+    with Ahead(images, tmp_path) as ahead:
+        runner = ahead.runner(path, open_artifact(path).manifest)
+        with pytest.raises(ArtifactError, match=r"tiny\.tflite cannot be run: .* \(killed by SIGKILL\)"):
+            runner.run(images[0])
+
+
+def test_images_that_are_alike_count_twice(tmp_path: Path) -> None:
+    path, (image,) = tiny.save(tmp_path), tiny.images(1)
+    with Ahead([image, image], tmp_path) as ahead:
+        runner = ahead.runner(path, open_artifact(path).manifest)
+        np.testing.assert_array_equal(runner.run(image), open_artifact(path).run(image))
+        process = ahead._process
+        process.kill()
+        ahead._listener.join()
+        np.testing.assert_array_equal(runner.run(image), open_artifact(path).run(image))
+
+
 def test_nothing_of_it_is_left(tmp_path: Path) -> None:
     with Ahead(tiny.images(1), tmp_path) as ahead:
         process = ahead._process
