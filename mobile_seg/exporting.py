@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from mobile_seg.converters.options import ExportOptions
     from mobile_seg.verify.ahead import Ahead
 
-AHEAD_PIXELS = 1 << 21
-"""Pixels to verify on from which on artifacts are run in a process beside; starting it costs a second or two."""
+AHEAD_PIXELS, AHEAD_FILES = 1 << 21, 6
+"""From so many pixels to verify on, or artifacts, these are run in a process beside: starting it costs a second or two.
+
+It holds one at a time, where here all would be open.
+"""
 
 AHEAD_BYTES = 1 << 28
 """The most that is held of what they gave there; on images beyond, they are run when they are compared."""
@@ -161,7 +164,8 @@ def _beside(
         for form in forms
     )
     shown = min(source.count(images), AHEAD_BYTES // (4 * values))
-    if len(forms) == 1 or not shown or source.count(images) * given_pixels < AHEAD_PIXELS:
+    large = len(forms) >= AHEAD_FILES or source.count(images) * given_pixels >= AHEAD_PIXELS
+    if len(forms) == 1 or not shown or not large:
         return contextlib.nullcontext()
     first = itertools.islice(source.images(images), shown)
     return Ahead([resize_image(image, size) for image in first], stage)

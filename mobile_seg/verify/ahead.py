@@ -31,8 +31,9 @@ COMMAND = (sys.executable, "-m", "mobile_seg.verify.ahead_worker")
 
 @dataclass
 class _Run:
-    """What is known of one artifact: its output on the first images, or why there is none."""
+    """What is known of one artifact: whether it was opened, its output on the first images, or why there is none."""
 
+    begun: bool = False
     outputs: list[np.ndarray] = field(default_factory=list)
     error: MobileSegError | None = None
 
@@ -104,25 +105,23 @@ class Ahead:
         with contextlib.suppress(ValueError):  # of an answer that was cut short
             while said := self._process.stdout.readline():
                 answer = json.loads(said)
-                run = self._runs[answer["path"]]
+                run, outputs, error = self._runs[answer["path"]], [], None
                 if "error" in answer:
-                    output, error = None, getattr(errors, answer["error"])(answer["reason"])
-                else:
+                    error = getattr(errors, answer["error"])(answer["reason"])
+                elif "shape" in answer:
                     dtype = np.dtype(answer["dtype"])
                     content = self._process.stdout.read(int(np.prod(answer["shape"])) * dtype.itemsize)
-                    output, error = np.frombuffer(content, dtype).reshape(answer["shape"]), None
+                    outputs = [np.frombuffer(content, dtype).reshape(answer["shape"])]
                 with self._told:
-                    run.outputs += [] if output is None else [output]
-                    run.error = error
+                    run.begun, run.outputs, run.error = True, run.outputs + outputs, error
                     self._told.notify_all()
         self._process.kill()  # one that no longer answers sensibly
         reason = f"it ended the process that ran it ({ending(self._process.wait())})"
         with self._told:
             self._alive = False
-            working = (path for path, run in self._runs.items() if not run.error and len(run.outputs) < self._count)
-            if path := next(working, None):
-                error = ArtifactError(f"{Path(path).name} cannot be run: {reason}; convert it again")
-                self._runs[path].error = error
+            for path, run in self._runs.items():
+                if run.begun and not run.error and len(run.outputs) < self._count:
+                    run.error = ArtifactError(f"{Path(path).name} cannot be run: {reason}; convert it again")
             self._told.notify_all()
 
 

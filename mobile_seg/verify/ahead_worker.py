@@ -1,8 +1,8 @@
 """Runs artifacts over a few images: `python -m mobile_seg.verify.ahead_worker IMAGES COUNT HEIGHT WIDTH CHANNELS`.
 
 IMAGES is a file of bytes. Reads paths of artifacts from standard input, one JSON string a line. Answers on standard
-output with a line of JSON for each image, `{"path", "dtype", "shape"}`, and the array's bytes behind it; or with
-`{"path", "error", "reason"}` in place of what is left.
+output with lines of JSON: `{"path"}` before it opens one, then for each image `{"path", "dtype", "shape"}` with the
+array's bytes behind it; or `{"path", "error", "reason"}` in place of what is left.
 """
 
 import json
@@ -28,7 +28,7 @@ def main(shown: str, *shape: str) -> int:
 
     images = np.fromfile(shown, np.uint8).reshape([int(side) for side in shape])
     for line in sys.stdin:
-        path = json.loads(line)
+        say(path=(path := json.loads(line)))
         try:
             runner = open_artifact(path)
             for image in images:

@@ -77,13 +77,25 @@ def test_a_death_is_blamed_on_the_artifact_at_work(tmp_path: Path, monkeypatch: 
 
 
 def test_an_answer_that_is_none_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    babbling = "import sys, time; sys.stdin.readline(); print('what?', flush=True); time.sleep(600)"
+    babbling = (
+        "import sys, time; print('{\"path\": %s}\\nwhat?' % sys.stdin.readline().strip(), flush=True); time.sleep(600)"
+    )
     monkeypatch.setattr(module, "COMMAND", (sys.executable, "-c", babbling))
     path, images = tiny.save(tmp_path), tiny.images(1)
     with Ahead(images, tmp_path) as ahead:
         runner = ahead.runner(path, open_artifact(path).manifest)
         with pytest.raises(ArtifactError, match=r"tiny\.tflite cannot be run: .* \(killed by SIGKILL\)"):
             runner.run(images[0])
+
+
+def test_one_that_cannot_start_is_nobodys_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        module, "COMMAND", (sys.executable, "-c", "import sys; sys.stdin.readline(); import nothing_of_the_kind")
+    )
+    path, images = tiny.save(tmp_path), tiny.images(1)
+    with Ahead(images, tmp_path) as ahead:
+        runner = ahead.runner(path, open_artifact(path).manifest)
+        np.testing.assert_array_equal(runner.run(images[0]), open_artifact(path).run(images[0]))
 
 
 def test_images_that_are_alike_count_twice(tmp_path: Path) -> None:
