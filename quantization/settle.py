@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from mobile_seg.graph import GraphView, view
+from mobile_seg.quantization.arithmetic import BY_STEPS, QuantAdd, QuantConcatenate, snapped_range
 from mobile_seg.quantization.arithmetic import TWINS as ELEMENTWISE
-from mobile_seg.quantization.arithmetic import QuantAdd, QuantConcatenate, snapped_range
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import is_fused_activation, is_pass_through
@@ -124,6 +124,7 @@ def _settle_layer(graph: GraphView, name: str) -> bool:
     if linear:
         before = sources[0].step if sources[0] else None
         return bool(layer.settle(before, output.step if exact and output else None))
+    layer.computes = BY_STEPS  # what it held was of the steps before
     if exact:
         layer.steps.assign([quantizer.step if quantizer else 0.0 for quantizer in (*sources, output)])
     return False

@@ -206,3 +206,11 @@ def test_a_bias_beside_weights_of_next_to_nothing_fits_its_accumulator(scheme: s
     found = compare_quantized(quantized, scheme=scheme)
     assert found.bounds == [0.0]
     assert found.steps[0].max() == 0
+
+
+def test_settling_again_ends_what_the_sums_held() -> None:
+    model = calibrated(net(lambda x: layers.Add()([_body(x), layers.Conv2D(3, 10, name="beside")(x)])))
+    settle(model)
+    infer_in_integers(model)
+    settle(model)
+    assert {layer.computes for layer in model.layers if hasattr(layer, "computes")} == {BY_STEPS}
