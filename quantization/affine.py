@@ -35,6 +35,11 @@ class Affine:
         """Whether the offset matters."""
         return bool(np.any(self.offset))
 
+    @property
+    def passes_relu(self) -> bool:
+        """Whether it is the same before a ReLU and behind it."""
+        return not self.shifts and bool(np.all(self.scale >= 0.0))
+
 
 IDENTITY = Affine(np.ones(1), np.zeros(1))
 
@@ -75,7 +80,8 @@ def folded(tensor: Any, affine: Affine) -> Any | None:
     layer, source = made_by(tensor)
     if type(layer) is layers.BatchNormalization:
         return _normalized(layer, source, affine)
-    return _linear(layer, source, affine) if is_open_linear(layer) else None
+    behind_relu = type(layer) in LINEAR_LAYERS and layer.activation is keras.activations.relu and affine.passes_relu
+    return _linear(layer, source, affine) if behind_relu or is_open_linear(layer) else None
 
 
 def _normalized(layer: Any, source: Any, affine: Affine) -> Any:

@@ -27,11 +27,11 @@ BY_STEPS = "by steps"
 
 
 class Integers(NamedTuple):
-    """What a settled layer computes with: kernel and bias in steps, and what its sums are requantized by, float32."""
+    """What a settled layer computes with: kernel and bias in steps, and the steps of its sums, float32."""
 
     kernel: np.ndarray
     bias: np.ndarray
-    factor: np.ndarray
+    steps: np.ndarray
 
 
 def snapped(step: Any) -> np.ndarray:

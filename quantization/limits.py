@@ -9,7 +9,6 @@ import keras
 
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import GraphView
-from mobile_seg.layers import WeightedSum
 from mobile_seg.quantization.rules import placement
 
 Limit = Callable[[GraphView, str], bool]
@@ -43,18 +42,12 @@ def joined_channels(graph: GraphView, name: str) -> bool:
     return type(layer) is keras.layers.Concatenate and layer.axis not in (-1, len(layer.output.shape) - 1)
 
 
-def fusion_of_two(graph: GraphView, name: str) -> bool:
-    """WeightedSum must have two inputs: the integer sum takes two, an inner sum would have no range; fuse in pairs."""
-    return type(graph.layers[name]) is WeightedSum and len(graph.inputs[name]) != 2
-
-
 LIMITS: tuple[Limit, ...] = (
     known_layer,
     last_channel,
     plain_upsampling,
     one_group,
     joined_channels,
-    fusion_of_two,
 )
 
 

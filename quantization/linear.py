@@ -96,7 +96,9 @@ class QuantLinear:
             return self.activation(self._normalized_by_batch(x))
         if self.computes == "integers" and not training:
             total = self.linear(ops.round(x / self.input_step), ops.convert_to_tensor(self.integers.kernel))
-            return self.activation(requantized(total + self.integers.bias, self.integers.factor, self.output_step))
+            # By a variable: TensorFlow would move a constant factor into the kernel, and sum floats.
+            factor = ops.divide(self.integers.steps, self.output_step)
+            return self.activation(requantized(total + self.integers.bias, factor, self.output_step))
         if self.computes == "floats" and not training:
             rounded, bias = ops.convert_to_tensor(self.floats[0]), self.floats[1]
         else:
@@ -145,7 +147,7 @@ class QuantLinear:
         self.integers = Integers(
             np.round(kernel / step),
             np.float32(0) if bias is None else np.round(bias / product),
-            product / np.float32(self.output_step),
+            product,
         )
         self.computes = "integers"
 
@@ -202,20 +204,19 @@ class QuantLinear:
             self.output_step.assign(0.0)
             self.weight_step.assign(ops.zeros(self.weight_step.shape))
 
-    def bake(self: Any, source: Any, factor: float = 1.0) -> None:
-        """Take the weights of `source` times `factor`, folded and on their grid."""
+    def bake(self: Any, source: Any) -> None:
+        """Take the weights of `source`, folded and on their grid."""
         folded, bias = source.folded()
         kernel = ops.convert_to_numpy(folded)
-        factor = np.float32(factor)
         if self.weights_grid.startswith("int8"):
             settled = ops.convert_to_numpy(source.weight_step)
             steps = settled if settled.all() else source.weight_steps()
             step = ops.convert_to_numpy(source._per_channel(steps))
             kernel = np.round(kernel / step) * step
-            self.weight_max.assign(np.float32(LEVELS) * steps * factor)
-            self.weight_min.assign(np.float32(-LEVELS) * steps * factor)
-        self.kernel.assign(kernel * factor)
-        self.bias.assign(np.zeros(self.bias.shape, np.float32) if bias is None else ops.convert_to_numpy(bias) * factor)
+            self.weight_max.assign(np.float32(LEVELS) * steps)
+            self.weight_min.assign(np.float32(-LEVELS) * steps)
+        self.kernel.assign(kernel)
+        self.bias.assign(np.zeros(self.bias.shape, np.float32) if bias is None else ops.convert_to_numpy(bias))
 
     def tell_apart(self: Any, number: int) -> None:
         """Move a baked kernel by less than rounding to its grid undoes, a little more for each number."""

@@ -14,7 +14,7 @@ from keras import layers
 
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import GraphView, call, copy_layer, copy_weights, made_by, named, plain, rebuild, view
-from mobile_seg.layers import Resize, SwitchableAtrousConv2D
+from mobile_seg.layers import Resize, SwitchableAtrousConv2D, WeightedSum
 from mobile_seg.quantization.affine import (
     AFFINE_LAYERS,
     IDENTITY,
@@ -27,6 +27,7 @@ from mobile_seg.quantization.affine import (
     is_open_linear,
     leading_chain,
 )
+from mobile_seg.quantization.fusion import share_in_front
 from mobile_seg.quantization.operations import translate
 from mobile_seg.quantization.rules import is_averaging
 
@@ -147,6 +148,18 @@ def average(site: Site, layer: Any, *inputs: Any) -> Any:
     return layers.Rescaling(1 / len(inputs), name=layer.name, dtype=layer.dtype_policy)(total)
 
 
+def fusion(site: Site, layer: Any, *inputs: Any) -> Any:
+    """A weighted fusion is a sum of tensors scaled by constants, which the layers that make them take in if they can."""
+    scaled = []
+    for index, (tensor, share) in enumerate(zip(inputs, keras.ops.convert_to_numpy(layer.normalized()), strict=True)):
+        output = share_in_front(site.graph, tensor, float(share))
+        if output is None:
+            name = site.spare(f"{layer.name}_share{index}")
+            output = layers.Rescaling(float(share), name=name, dtype=layer.dtype_policy)(tensor)
+        scaled.append(output)
+    return _chained(site, layers.Add, tuple(scaled), name=layer.name, dtype=layer.dtype_policy)
+
+
 def image_scaling(site: Site, layer: Any, x: Any) -> Any | None:
     """The input tensor stays bytes: one scale and offset quantize it; one per channel goes to a 1x1 depthwise."""
     chain = leading_chain(site.graph, layer)
@@ -225,6 +238,7 @@ LOWERINGS: dict[type, tuple[Lowering, ...]] = {
     layers.Add: (pairs,),
     layers.Multiply: (pairs,),
     layers.Average: (average,),
+    WeightedSum: (fusion,),
     **dict.fromkeys(AFFINE_LAYERS, (image_scaling, constant)),
     layers.BatchNormalization: (lone_normalization,),
     SwitchableAtrousConv2D: (switched,),

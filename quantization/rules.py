@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from mobile_seg.graph import GraphView
-from mobile_seg.layers import Resize, SpaceToDepth, WeightedSum
+from mobile_seg.layers import Resize, SpaceToDepth
 from mobile_seg.quantization.linear_layers import TWINS
 
 LINEAR_LAYERS = tuple(TWINS)
@@ -114,7 +114,6 @@ _FUSING_LAYERS = (
     keras.layers.Add,
     keras.layers.Subtract,
     keras.layers.Multiply,
-    WeightedSum,
 )
 _COMPUTING_LAYERS = (
     *_FUSING_LAYERS,

@@ -21,8 +21,6 @@ where all its layers have exact kernels. Where e is the error of the input (the 
 - **Activations.** Their largest slope: sigmoid 1/4, tanh 1, softmax 1/2 (largest entry of its Jacobian's row
   sums, 2p(1-p)), hard-swish 3/2. The 8-bit kernels look the rounded float function up, but for hard-swish, which
   works in 16-bit fixed point, less than a step off at either of two inputs; settled, the graph has its numbers.
-- **Weighted fusion.** Shares times errors. A share is folded into the layer that makes the input: its integers
-  are the same but where float32 tips a tie, so each input counts with one more step.
 
 Sixteen bits: kernels multiply by ratios of 16 bits and may round thrice: 2 steps of the 16-bit grid each, an
 8-bit input put on such a grid half a step more. Sigmoid and tanh interpolate in a table of 256 entries: h²/8
@@ -41,7 +39,6 @@ import numpy as np
 from keras import layers
 
 from mobile_seg.graph import GraphView, view
-from mobile_seg.layers import WeightedSum
 from mobile_seg.quantization.arithmetic import QuantAdd, QuantMultiply, QuantResize, QuantSubtract
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
@@ -101,11 +98,6 @@ class _Walk:
             return one * errors[1] + (other + errors[1]) * errors[0], bool(layer.steps[-1] > 0.0)
         if isinstance(layer, (QuantAdd, QuantSubtract)):
             return sum(errors), bool(layer.steps[-1] > 0.0)
-        if isinstance(layer, WeightedSum):
-            steps = [_step(quantizer_of(self.graph, source)) for source in self.graph.inputs[name]]
-            shares = np.asarray(layer.normalized())
-            pairs = zip(shares, errors, steps, strict=True)
-            return sum(float(share) * (error + step) for share, error, step in pairs), False
         if isinstance(layer, layers.Concatenate):
             return max(errors), True
         if isinstance(layer, layers.Rescaling):

@@ -66,6 +66,11 @@ def squeeze_excite(x: Any, gate: str = "hard_sigmoid", *, reshaped: bool = False
     return layers.Multiply()([x, activated(gate, weights)])
 
 
+def resized(x: Any) -> Any:
+    """A branch at half the size, enlarged again."""
+    return layers.UpSampling2D(2)(conv_bn(x, activation="relu", strides=2))
+
+
 def averaged_branch(x: Any) -> Any:
     """A branch that is averaged on its way to a concatenation: it cannot share the joined range."""
     return layers.Concatenate()([layers.AveragePooling2D(2)(conv()(x)), conv(3, strides=2)(x)])
@@ -122,6 +127,9 @@ EXACT: dict[str, Body] = {
     "sum_relu6": lambda x: conv(3, 1)(residual(conv()(x), "relu6")),
     "sum_of_one_tensor_twice": lambda x: (lambda y: layers.Add()([y, y]))(conv()(x)),
     "sum_of_three": lambda x: layers.Add()([conv()(x), conv(4, 1)(x), conv_bn(x)]),
+    "fusion": lambda x: WeightedSum()([conv()(x), conv_bn(x, activation="relu")]),
+    "fusion_of_three_resized": lambda x: WeightedSum()([conv(4, 1)(x), *(resized(x) for _ in range(2))]),
+    "fusion_of_fusions": lambda x: WeightedSum()([WeightedSum()([conv()(x), conv(4, 1)(x)]), conv_bn(x)]),
     "difference": lambda x: residual(conv()(x), merge=layers.Subtract),
     "product": lambda x: residual(conv()(x), "relu", merge=layers.Multiply),
     "hard_swish": lambda x: activated("hard_swish", conv()(x)),
@@ -147,7 +155,6 @@ BOUNDED: dict[str, Body] = {
     "squeeze_excite_sigmoid": lambda x: squeeze_excite(conv()(x), "sigmoid"),
     "squeeze_excite_reshaped": lambda x: squeeze_excite(conv()(x), "sigmoid", reshaped=True),
     "image_pooling": image_pooling,
-    "fusion": lambda x: residual(conv()(x), merge=WeightedSum),
     "fusion_of_what_others_read": lambda x: (lambda y: layers.Add()([y, residual(y, merge=WeightedSum)]))(conv()(x)),
 }
 """Graphs with a kernel that rounds otherwise than floats do."""

@@ -9,7 +9,7 @@ from keras import layers
 from unit.quantization.nets import randomize
 
 from mobile_seg.graph import made_by, view
-from mobile_seg.layers import Resize, SpaceToDepth, WeightedSum
+from mobile_seg.layers import Resize, SpaceToDepth
 from mobile_seg.quantization.lower import lower
 
 Body = Callable[[Any], Any]
@@ -36,7 +36,6 @@ KNOWN = (
     layers.Reshape,
     layers.Flatten,
     layers.Dropout,
-    WeightedSum,
     SpaceToDepth,
     Resize,
 )

@@ -10,7 +10,7 @@ from keras import layers
 from unit.quantization.lowered import kinds, same, small, values
 
 from mobile_seg.graph import view
-from mobile_seg.layers import SwitchableAtrousConv2D
+from mobile_seg.layers import SwitchableAtrousConv2D, WeightedSum
 from mobile_seg.quantization.lower import ACTIVATIONS, LOWERINGS, lower
 
 
@@ -134,6 +134,68 @@ def test_a_mean_of_tensors_is_their_sum_times_a_constant() -> None:
     lowered = same(small(lambda x: layers.Average(name="mean")([_conv(x, "a"), _conv(x, "b"), x])))
     assert {"mean_sum_1": "Add", "mean_sum": "Add", "mean": "Rescaling"}.items() <= kinds(lowered).items()
     assert lowered.get_layer("mean").scale == pytest.approx(1 / 3)
+
+
+SHARED = {
+    "linear": (lambda x: _conv(x, "a"), {"a": "Conv2D"}),
+    "relu inside": (lambda x: _conv(x, "a", activation="relu"), {"a": "Conv2D"}),
+    "normalized, relu": (
+        lambda x: layers.ReLU(name="r")(layers.BatchNormalization(name="n")(_conv(x, "a"))),
+        {"a": "Conv2D", "n": "BatchNormalization", "r": "ReLU"},
+    ),
+    "resized": (
+        lambda x: layers.UpSampling2D(2, name="up", interpolation="bilinear")(layers.MaxPooling2D(2, name="pool")(_conv(x, "a"))),
+        {"a": "Conv2D", "pool": "MaxPooling2D", "up": "Resize"},
+    ),
+    "a sum": (
+        lambda x: layers.Add(name="sum")([_conv(x, "a"), _conv(x, "b")]),
+        {"a": "Conv2D", "b": "Conv2D", "sum": "Add"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_a_fusion_is_a_sum_whose_shares_go_into_what_makes_its_inputs(case: str) -> None:
+    body, names = SHARED[case]
+    model = small(lambda x: WeightedSum(name="fuse")([body(x), _conv(x, "last")]))
+    model.get_layer("fuse").fusion.assign([0.9, 0.3])
+    assert kinds(same(model)) == {**names, "last": "Conv2D", "fuse": "Add"}
+
+
+CONSTANTS = {
+    "an image": lambda x: x,
+    "a clamp at six": lambda x: layers.ReLU(6.0, name="clamp")(_conv(x, "a")),
+    "a bend": lambda x: layers.Activation("sigmoid", name="bend")(_conv(x, "a")),
+    "a sum with the image": lambda x: layers.Add(name="sum")([_conv(x, "a"), x]),
+}
+
+
+@pytest.mark.parametrize("case", CONSTANTS)
+def test_what_takes_no_share_in_is_multiplied(case: str) -> None:
+    model = small(lambda x: WeightedSum(name="fuse")([CONSTANTS[case](x), _conv(x, "last")]))
+    model.get_layer("fuse").fusion.assign([0.9, 0.3])
+    found = kinds(same(model))
+    assert (found["fuse_share0"], found["fuse"], "fuse_share1" in found) == ("Rescaling", "Add", False)
+
+
+def test_a_share_leaves_other_readers_their_tensor() -> None:
+    def body(x: Any) -> Any:
+        y = _conv(x, "a")
+        return layers.Add(name="sum")([y, WeightedSum(name="fuse")([y, _conv(x, "b")])])
+
+    found = kinds(same(small(body)))
+    assert {"fuse_share0": "Rescaling", "fuse": "Add", "sum": "Add"}.items() <= found.items()
+
+
+def test_fusions_of_fusions_and_of_many_are_sums_in_pairs() -> None:
+    def body(x: Any) -> Any:
+        inner = WeightedSum(name="inner")([_conv(x, "a"), _conv(x, "b"), _conv(x, "c")])
+        return WeightedSum(name="outer")([inner, _conv(x, "d")])
+
+    assert kinds(same(small(body))) == {
+        **dict.fromkeys("abcd", "Conv2D"),
+        **dict.fromkeys(("inner_1", "inner", "outer"), "Add"),
+    }
 
 
 def test_names_that_the_model_has_already_are_not_taken_again() -> None:

@@ -10,7 +10,7 @@ from unit.quantization.nets import Body, calibrated, images, logits, net
 
 from mobile_seg.errors import UnsupportedLayerError, UsageError
 from mobile_seg.graph import view
-from mobile_seg.layers import SpaceToDepth, WeightedSum
+from mobile_seg.layers import SpaceToDepth
 from mobile_seg.quantization import limits, scheme
 from mobile_seg.quantization.calibrate import calibrate
 from mobile_seg.quantization.deploy import deploy_graph
@@ -43,7 +43,6 @@ REFUSED: dict[str, tuple[Body, str]] = {
     ),
     "one_group": (lambda x: layers.Conv2D(4, 1, groups=2, name="odd")(_conv(x)), "odd (Conv2D)"),
     "joined_channels": (lambda x: layers.Concatenate(1, name="odd")([_conv(x), _conv(x)]), "odd (Concatenate)"),
-    "fusion_of_two": (lambda x: WeightedSum(name="odd")([_conv(x), _conv(x), _conv(x)]), "odd (WeightedSum)"),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 from unit.quantization.nets import calibrated, compare, compare_quantized, images, logits, net
 
 from mobile_seg.graph import view
@@ -71,6 +71,27 @@ def test_known_to_be_settled_it_computes_the_same_with_fewer_operations() -> Non
     np.testing.assert_array_equal(logits(model, images()), expected)
     unsettle(model)
     assert {layer.computes for layer in model.layers if hasattr(layer, "computes")} == {BY_STEPS}
+
+
+def test_sums_without_a_bias_are_sums_of_integers_in_a_compiled_function() -> None:
+    def body(x: Any) -> Any:
+        x = layers.Conv2D(96, 3, activation="relu6", name="first")(x)
+        return layers.Conv2D(96, 3, use_bias=False, name="last")(x)
+
+    model = calibrated(net(body))
+    settle(model)
+    last = model.get_layer("last")
+    last.output_step.assign(last.output_step / 2**12)  # so fine that every rounding on the way shows
+    infer_in_integers(model)
+    shown = np.random.default_rng(0).uniform(0, 255, (16, *model.input_shape[1:])).round().astype(np.float32)
+    given = np.asarray(keras.Model(model.input, last.input).predict_on_batch(shown))
+    kernel = last.integers.kernel.astype(np.float64)
+    total = np.asarray(ops.conv(np.round(given / last.input_step).astype(np.float64), kernel))
+    step = np.float32(last.output_step)
+    scale = np.float32(last.input_step) * np.asarray(last.weight_step) / step
+    # Left to itself, TensorFlow multiplies the kernel by the scale, and sums of floats tip near the middle of two steps.
+    found = np.asarray(keras.Model(model.input, last.output).predict_on_batch(shown))
+    np.testing.assert_array_equal(found, np.round(total.astype(np.float32) * scale) * step)
 
 
 def test_what_is_not_settled_goes_on_looking() -> None:
