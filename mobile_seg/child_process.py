@@ -2,7 +2,11 @@
 
 import os
 import signal
+import sys
 from typing import BinaryIO
+
+MODULE = (sys.executable, *(("-P",) if sys.version_info >= (3, 11) else ()), "-m")
+"""Runs a module by its name, this package's and not one in the current folder (from Python 3.11 on)."""
 
 
 def own_output() -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Weighted fusion (fast normalized, arXiv:1911.09070, sec. 3.3) without its products: shares go into what makes the inputs.
+"""Weighted fusion (fast normalized, arXiv:1911.09070, sec. 3.3) without products: shares go into what makes its inputs.
 
 A share is a number that is not negative. It passes through what only chooses, averages or adds values, back to the
 linear layer or normalization that made them.

@@ -144,11 +144,8 @@ class QuantLinear:
         kernel, bias = (None if one is None else ops.convert_to_numpy(one) for one in self.folded())
         step = ops.convert_to_numpy(self._per_channel(self.weight_step))
         product = np.float32(self.input_step) * step.reshape(-1)
-        self.integers = Integers(
-            np.round(kernel / step),
-            np.float32(0) if bias is None else np.round(bias / product),
-            product,
-        )
+        bias_steps = np.float32(0) if bias is None else np.round(bias / product)
+        self.integers = Integers(np.round(kernel / step), bias_steps, product)
         self.computes = "integers"
 
     def folded(self: Any) -> tuple[Any, Any]:

@@ -149,7 +149,7 @@ def average(site: Site, layer: Any, *inputs: Any) -> Any:
 
 
 def fusion(site: Site, layer: Any, *inputs: Any) -> Any:
-    """A weighted fusion is a sum of tensors scaled by constants, which the layers that make them take in if they can."""
+    """A weighted fusion is a sum of tensors times constants, which the layers that make them take in if they can."""
     scaled = []
     for index, (tensor, share) in enumerate(zip(inputs, keras.ops.convert_to_numpy(layer.normalized()), strict=True)):
         output = share_in_front(site.graph, tensor, float(share))

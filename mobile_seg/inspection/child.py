@@ -5,15 +5,14 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from mobile_seg.child_process import ending
+from mobile_seg.child_process import MODULE, ending
 from mobile_seg.inspection.records import Verdict
 
-COMMAND = (sys.executable, "-m", "mobile_seg.inspection.worker")
+COMMAND = (*MODULE, "mobile_seg.inspection.worker")
 
 SECONDS = {"LiteRT": 30.0, "onnx": 30.0, "Core ML": 120.0, "Keras": 180.0}
 """How long each program may take over a file; whatever takes longer counts as refused."""

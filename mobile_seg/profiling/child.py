@@ -2,10 +2,9 @@
 
 import json
 import subprocess
-import sys
 from typing import Any
 
-from mobile_seg.child_process import ending
+from mobile_seg.child_process import MODULE, ending
 from mobile_seg.errors import ProfileError
 
 SECONDS = 1800.0
@@ -20,7 +19,7 @@ def ask(request: dict[str, Any], *, worker: str, what: str) -> dict[str, Any]:
     """
     try:
         child = subprocess.run(
-            [sys.executable, "-m", worker],
+            [*MODULE, worker],
             input=json.dumps(request),
             capture_output=True,
             text=True,

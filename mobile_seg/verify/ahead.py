@@ -9,7 +9,6 @@ import functools
 import hashlib
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +18,14 @@ import numpy as np
 
 from mobile_seg import errors
 from mobile_seg.artifact import kind_of
-from mobile_seg.child_process import ending
+from mobile_seg.child_process import MODULE, ending
 from mobile_seg.errors import ArtifactError, MobileSegError
 from mobile_seg.files import write_bytes
 from mobile_seg.imaging import Image
 from mobile_seg.manifest import Manifest
 from mobile_seg.verify.runners import Runner, open_artifact
 
-COMMAND = (sys.executable, "-m", "mobile_seg.verify.ahead_worker")
+COMMAND = (*MODULE, "mobile_seg.verify.ahead_worker")
 
 
 @dataclass

@@ -4,10 +4,10 @@ import csv
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from mobile_seg.child_process import MODULE
 from mobile_seg.errors import ProfileError
 
 CONFIGURATION = "ethos-u55-256"
@@ -24,7 +24,7 @@ def compile_in_child(path: str) -> tuple[set[tuple[str, str]], tuple[tuple[str, 
     """
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", "ethosu.vela", str(Path(path).resolve()), "--output-dir", folder]
+        words = [*MODULE, "ethosu.vela", str(Path(path).resolve()), "--output-dir", folder]
         try:
             ran = subprocess.run(
                 [*words, "--accelerator-config", CONFIGURATION],

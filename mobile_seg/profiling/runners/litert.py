@@ -1,10 +1,10 @@
 """LiteRT's Python interpreter on this machine, in a process of its own."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from mobile_seg.child_process import MODULE
 from mobile_seg.errors import UsageError
 from mobile_seg.profiling.devices.base import Device, Workspace
 from mobile_seg.profiling.measurement import DelegateUse
@@ -34,7 +34,7 @@ class LiteRTRunner:
                 "warmup": job.warmup,
                 "runs": job.runs,
             }
-            words = [sys.executable, "-m", "mobile_seg.profiling.worker", json.dumps(request)]
+            words = [*MODULE, "mobile_seg.profiling.worker", json.dumps(request)]
             done = workspace.run(words, seconds=job.seconds, mask=job.mask)
             if done.code != 0 or not done.out.strip():
                 raise failed(f"profiling {model}", done.code, done.last_words)

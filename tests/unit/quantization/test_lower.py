@@ -144,7 +144,9 @@ SHARED = {
         {"a": "Conv2D", "n": "BatchNormalization", "r": "ReLU"},
     ),
     "resized": (
-        lambda x: layers.UpSampling2D(2, name="up", interpolation="bilinear")(layers.MaxPooling2D(2, name="pool")(_conv(x, "a"))),
+        lambda x: layers.UpSampling2D(2, name="up", interpolation="bilinear")(
+            layers.MaxPooling2D(2, name="pool")(_conv(x, "a"))
+        ),
         {"a": "Conv2D", "pool": "MaxPooling2D", "up": "Resize"},
     ),
     "a sum": (

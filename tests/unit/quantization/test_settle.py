@@ -89,7 +89,7 @@ def test_sums_without_a_bias_are_sums_of_integers_in_a_compiled_function() -> No
     total = np.asarray(ops.conv(np.round(given / last.input_step).astype(np.float64), kernel))
     step = np.float32(last.output_step)
     scale = np.float32(last.input_step) * np.asarray(last.weight_step) / step
-    # Left to itself, TensorFlow multiplies the kernel by the scale, and sums of floats tip near the middle of two steps.
+    # Left to itself, TensorFlow multiplies the kernel by the scale: sums of floats tip near the middle of two steps.
     found = np.asarray(keras.Model(model.input, last.output).predict_on_batch(shown))
     np.testing.assert_array_equal(found, np.round(total.astype(np.float32) * scale) * step)
 
