@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mobile_seg.data.description import Dataset
 from mobile_seg.files import write_bytes
 from mobile_seg.keras_file import keras_manifest
-from mobile_seg.training.recipe import Recipe
+from mobile_seg.training.recipe import OPTIMIZERS, Recipe
 
 if TYPE_CHECKING:
     from mobile_seg.verify.runners import Runner
@@ -19,7 +19,7 @@ Progress = Callable[[int, int, str], None]
 
 PathLike = str | os.PathLike[str]
 
-FLOAT_RECIPE = Recipe(steps=4000, batch=8, learning_rate=0.1)
+FLOAT_RECIPE = Recipe(steps=4000, batch=8, learning_rate=OPTIMIZERS["sgd"])
 QAT_RECIPE = Recipe(steps=500, batch=8, learning_rate=0.005)
 
 

@@ -5,6 +5,7 @@ computes what its file computes says little about it. What is written here follo
 code: fp32 requantization of products, fixed-point sums.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -93,6 +94,10 @@ class _Settled:
             return
         self.held = tuple(ops.convert_to_numpy(one) for one in self.numbers(steps))
         self.computes = "integers"
+
+    def settle(self: Any, steps: Sequence[float], zero_points: Sequence[int]) -> None:
+        """Compute as the kernel does from now on: between tensors of these steps and zero points, the output last."""
+        self.steps.assign(steps)
 
     def unsettle(self: Any) -> None:
         """Compute in floats again."""
@@ -196,6 +201,36 @@ class QuantResize(_Settled, Resize):
         return ops.cast(rounded, "float32") * step
 
 
+@keras.saving.register_keras_serializable(package="mobile_seg")
+class QuantMean(_Settled, keras.layers.GlobalAveragePooling2D):
+    """Mean over an image. Its kernel adds the output's zero point before it rounds: a tie falls by that number, too."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create the numbers `[4]`: the input's step and zero point, the output's zero point and step."""
+        keras.layers.GlobalAveragePooling2D.build(self, input_shape)
+        self.pixels = float(input_shape[1] * input_shape[2])
+        self.steps = self.add_weight(shape=(4,), initializer="zeros", trainable=False, name="steps")
+
+    def settle(self, steps: Sequence[float], zero_points: Sequence[int]) -> None:
+        """See `_Settled`; the file's integers are signed."""
+        before, after = (float(point - 128) for point in zero_points)
+        self.steps.assign([steps[0], before, after, steps[1]])
+
+    def numbers(self, steps: Any) -> tuple[Any, ...]:
+        """The input's step, its zero point as often as there are pixels, factor and offset of the sum, the output's."""
+        before, zero_point, after, step = (steps[index] for index in range(4))
+        factor = before / self.pixels / step
+        zeros = zero_point * self.pixels
+        return before, zeros, factor, after - zeros * factor, after, step
+
+    def in_integers(self, x: Any, numbers: Any) -> Any:
+        """The sum of the file's integers, scaled and moved in float32, ties to even (XNNPACK, conversion of qs32)."""
+        before, zeros, factor, offset, after, step = numbers
+        total = ops.sum(ops.cast(ops.round(x / before), "int32"), axis=(1, 2), keepdims=self.keepdims)
+        total = ops.cast(total + ops.cast(zeros, "int32"), "float32")
+        return (ops.round(total * factor + offset) - after) * step
+
+
 def neighbours(before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each position along a resized side: the two old ones that it lies between, and the second's share in 1/2048.
 
@@ -219,6 +254,7 @@ TWINS: dict[type, Any] = {
     keras.layers.Subtract: QuantSubtract,
     keras.layers.Multiply: QuantMultiply,
     keras.layers.Concatenate: QuantConcatenate,
+    keras.layers.GlobalAveragePooling2D: QuantMean,
     Resize: QuantResize,
 }
 """The layers that integer kernels compute otherwise than floats, and their twins; of Resize, only the bilinear."""

@@ -126,7 +126,8 @@ def _settle_layer(graph: GraphView, name: str) -> bool:
         return bool(layer.settle(before, output.step if exact and output else None))
     layer.computes = BY_STEPS  # what it held was of the steps before
     if exact:
-        layer.steps.assign([quantizer.step if quantizer else 0.0 for quantizer in (*sources, output)])
+        grids = [(one.step, one.zero_point) if one else (0.0, 0) for one in (*sources, output)]
+        layer.settle(*zip(*grids, strict=True))
     return False
 
 

@@ -24,6 +24,10 @@ class Schedule(Protocol):
         """Optimizer steps."""
 
     @property
+    def optimizer(self) -> str:
+        """`sgd` or `adamw`."""
+
+    @property
     def learning_rate(self) -> float:
         """The peak, reached after the warm-up; a cosine leads from there to 0."""
 
@@ -140,14 +144,11 @@ def _optimizer(tf_keras: Any, schedule: Schedule, variables: Sequence[Any], unde
         warmup_target=schedule.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    sgd = tf_keras.optimizers.SGD(
-        rate,
-        momentum=schedule.momentum,
-        weight_decay=schedule.weight_decay,
-        use_ema=True,
-        ema_momentum=schedule.effective_ema_decay,
-        jit_compile=False,
-    )
-    sgd.exclude_from_weight_decay(var_list=[v for v in variables if any(word in v.name for word in undecayed)])
-    sgd.build(variables)
-    return sgd
+    shared = {"weight_decay": schedule.weight_decay, "use_ema": True, "ema_momentum": schedule.effective_ema_decay}
+    if schedule.optimizer == "sgd":
+        made = tf_keras.optimizers.SGD(rate, momentum=schedule.momentum, jit_compile=False, **shared)
+    else:
+        made = tf_keras.optimizers.AdamW(rate, jit_compile=False, **shared)
+    made.exclude_from_weight_decay(var_list=[v for v in variables if any(word in v.name for word in undecayed)])
+    made.build(variables)
+    return made

@@ -13,7 +13,7 @@ from mobile_seg.errors import UsageError
 from mobile_seg.manifest import OUTPUT_KINDS
 from mobile_seg.models import registry
 from mobile_seg.models.entry import SEMANTIC_HEADS
-from mobile_seg.training.recipe import Recipe
+from mobile_seg.training.recipe import OPTIMIZERS, Recipe
 
 _RECIPE = (
     ("batch", parsing.whole_number("--batch"), "images per step"),
@@ -86,16 +86,23 @@ def add_recipe(parser: argparse.ArgumentParser, *recipes: Recipe) -> None:
 
 
 def add_float_phase(parser: argparse.ArgumentParser) -> None:
-    """`--steps` and `--lr` of the float phase."""
-    _add_phase(parser, "", FLOAT_RECIPE, "training")
+    """`--steps`, `--lr` and `--optimizer` of the float phase."""
+    rates = " and ".join(f"{rate:g} for {name}" for name, rate in OPTIMIZERS.items())
+    _add_phase(parser, "", FLOAT_RECIPE, "training", rates=rates)
+    parser.add_argument(
+        "--optimizer",
+        type=parsing.one_of("--optimizer", tuple(OPTIMIZERS)),
+        default=FLOAT_RECIPE.optimizer,
+        help=f"one of {', '.join(OPTIMIZERS)}, which gets further in few steps (default: %(default)s)",
+    )
 
 
 def add_qat_phase(parser: argparse.ArgumentParser) -> None:
     """`--qat-steps` and `--qat-lr`."""
-    _add_phase(parser, "qat-", QAT_RECIPE, "quantization-aware training")
+    _add_phase(parser, "qat-", QAT_RECIPE, "quantization-aware training", rates=f"{QAT_RECIPE.learning_rate:g}")
 
 
-def _add_phase(parser: argparse.ArgumentParser, prefix: str, recipe: Recipe, what: str) -> None:
+def _add_phase(parser: argparse.ArgumentParser, prefix: str, recipe: Recipe, what: str, *, rates: str) -> None:
     steps, rate = f"--{prefix}steps", f"--{prefix}lr"
     parser.add_argument(
         steps, type=parsing.whole_number(steps), metavar="N", help=f"steps of {what} (default: {recipe.steps})"
@@ -104,13 +111,14 @@ def _add_phase(parser: argparse.ArgumentParser, prefix: str, recipe: Recipe, wha
         rate,
         type=parsing.number(rate),
         metavar="X",
-        help=f"peak learning rate of {what} (default: {recipe.learning_rate:g})",
+        help=f"peak learning rate of {what} (default: {rates})",
     )
 
 
 def float_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe of the float phase as asked for."""
-    return _recipe(args, FLOAT_RECIPE, steps=args.steps, learning_rate=args.lr)
+    rate = OPTIMIZERS[args.optimizer] if args.lr is None else args.lr
+    return _recipe(args, FLOAT_RECIPE, steps=args.steps, optimizer=args.optimizer, learning_rate=rate)
 
 
 def qat_recipe(args: argparse.Namespace) -> Recipe:

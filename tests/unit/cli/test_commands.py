@@ -37,6 +37,7 @@ def test_run_hands_over_every_option(cli: Cli, stand_in: Stand, tmp_path: Path, 
         *("--seed", "5", "--label-smoothing", "0.1", "--weight-decay", "1e-4", "--output-stride", "16"),
         *("--aspp-rates", "6,12,18", "--aspp-width", "64", "--head-convs", "2", "--activation", "relu"),
         *("--name", "one", "--runs-dir", tmp_path, "--threads", "1,4", "--evaluate-every", "7"),
+        *("--optimizer", "adamw"),
     ]
     ran = cli(*words)
     assert ran.code == 0
@@ -48,7 +49,7 @@ def test_run_hands_over_every_option(cli: Cli, stand_in: Stand, tmp_path: Path, 
         input_size=(64, 96),
         name="one",
         folder=str(tmp_path),
-        float_recipe=Recipe(steps=11, learning_rate=0.3, **shared),
+        float_recipe=Recipe(steps=11, optimizer="adamw", learning_rate=0.3, **shared),
         qat_recipe=Recipe(steps=3, learning_rate=0.02, **shared),
         options={
             "output_stride": 16,

@@ -16,7 +16,7 @@ where all its layers have exact kernels. Where e is the error of the input (the 
   kernel could fuse moves its input in the same way.
 - **Clamps and copies.** Nothing. (Nearest upsampling, and bilinear from one pixel, are copies.)
 - **Average pooling.** Nothing: the quantizer behind it rounds ties as the kernel does.
-- **Mean, constant factor.** |factor| e; sums of integers are exact, so only rounding is left.
+- **Constant factor.** |factor| e; only rounding is left.
 - **Bilinear upsampling.** Its four weights have 10 fractional bits or more: 4 x 255 / 2048 of a step.
 - **Activations.** Their largest slope: sigmoid 1/4, tanh 1, softmax 1/2 (largest entry of its Jacobian's row
   sums, 2p(1-p)), hard-swish 3/2. The 8-bit kernels look the rounded float function up, but for hard-swish, which
@@ -39,7 +39,7 @@ import numpy as np
 from keras import layers
 
 from mobile_seg.graph import GraphView, view
-from mobile_seg.quantization.arithmetic import QuantAdd, QuantMultiply, QuantResize, QuantSubtract
+from mobile_seg.quantization.arithmetic import QuantAdd, QuantMean, QuantMultiply, QuantResize, QuantSubtract
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.rules import RESIZING_LAYERS, is_averaging, is_fused_activation, is_pass_through
@@ -109,7 +109,7 @@ class _Walk:
             return SLOPES[kind] * errors[0], False
         if isinstance(layer, layers.AveragePooling2D):
             return errors[0], self._bits(name) == 8 and not errors[0]
-        if isinstance(layer, QuantResize):
+        if isinstance(layer, (QuantMean, QuantResize)):
             return errors[0], bool(layer.steps[-1] > 0.0) and not errors[0]
         known = (layers.GlobalAveragePooling2D, *RESIZING_LAYERS)
         assert isinstance(layer, known), f"no bound for {type(layer).__name__}"

@@ -137,6 +137,11 @@ EXACT: dict[str, Body] = {
     "concatenation": lambda x: branches(x),
     "concatenation_of_resized": lambda x: branches(x, upsample=True),
     "concatenation_in_concatenation": nested_joins,
+    "mean": lambda x: conv(3, 1)(layers.GlobalAveragePooling2D(keepdims=True)(conv()(x))),
+    "mean_dense": lambda x: layers.Dense(3)(layers.GlobalAveragePooling2D()(conv()(x))),
+    "sum_broadcast": lambda x: layers.Add()([conv(2, 1)(x), layers.GlobalAveragePooling2D(keepdims=True)(conv(2)(x))]),
+    "squeeze_excite": lambda x: squeeze_excite(conv()(x)),
+    "image_pooling": image_pooling,
     "concatenation_as_output": lambda x: layers.Concatenate()([conv(2)(x), conv_bn(x, 2, "relu6")]),
 }
 """Graphs whose settled model and file are equal to the bit."""
@@ -146,15 +151,10 @@ BOUNDED: dict[str, Body] = {
     "sigmoid": lambda x: activated("sigmoid", conv()(x)),
     "tanh": lambda x: activated("tanh", conv()(x)),
     "softmax": lambda x: activated("softmax", conv()(x)),
-    "mean": lambda x: conv(3, 1)(layers.GlobalAveragePooling2D(keepdims=True)(conv()(x))),
-    "mean_dense": lambda x: layers.Dense(3)(layers.GlobalAveragePooling2D()(conv()(x))),
-    "sum_broadcast": lambda x: layers.Add()([conv(2, 1)(x), layers.GlobalAveragePooling2D(keepdims=True)(conv(2)(x))]),
     "mean_of_two": lambda x: layers.Average()([conv()(x), conv(4, 1)(x)]),
     "rescaling": lambda x: layers.Rescaling(-0.7)(layers.ReLU()(conv()(x))),
-    "squeeze_excite": lambda x: squeeze_excite(conv()(x)),
     "squeeze_excite_sigmoid": lambda x: squeeze_excite(conv()(x), "sigmoid"),
     "squeeze_excite_reshaped": lambda x: squeeze_excite(conv()(x), "sigmoid", reshaped=True),
-    "image_pooling": image_pooling,
     "fusion_of_what_others_read": lambda x: (lambda y: layers.Add()([y, residual(y, merge=WeightedSum)]))(conv()(x)),
 }
 """Graphs with a kernel that rounds otherwise than floats do."""

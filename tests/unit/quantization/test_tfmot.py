@@ -18,9 +18,9 @@ from mobile_seg.quantization.tf_keras_twin import KEPT, check_twin, leading_resc
 from mobile_seg.quantization.tfmot import Training, run_tfmot
 from mobile_seg.quantization.tfmot_export import export, file_size, float_bytes, ptq_bytes
 from mobile_seg.quantization.tfmot_rewrite import cluster, prune, quantize_aware, strip
-from mobile_seg.quantization.tfmot_train import train
+from mobile_seg.quantization.tfmot_train import stepper, train
 from mobile_seg.training.losses import SegmentationLoss
-from mobile_seg.training.recipe import UNDECAYED, Recipe
+from mobile_seg.training.recipe import OPTIMIZERS, UNDECAYED, Recipe, optimizer
 
 SIZE = (16, 24)
 PACKAGES = ("tf_keras", "tensorflow_model_optimization")
@@ -275,6 +275,21 @@ def test_pruning_reaches_its_target(steps: int, extra: tuple[Any, Any]) -> None:
     assert np.all(plain.get_layer("mix_depthwise").get_weights()[0] != 0)
     for kept, weight in zip(before, twin.get_weights(), strict=True):
         np.testing.assert_array_equal(kept, weight)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_step_is_that_of_our_own_loop(kind: str, extra: tuple[Any, Any]) -> None:
+    model = small_net()
+    twin = rebuild_in_tf_keras(model)
+    recipe = Recipe(steps=4, optimizer=kind, learning_rate=0.01, warmup=0.0, weight_decay=0.01)
+    model.compile(optimizer=optimizer(recipe, model.trainable_variables), loss=SegmentationLoss())
+    step, _ = stepper(twin, recipe, loss=SegmentationLoss(), undecayed=UNDECAYED)
+    shown, labels = next(batches())
+    for _ in range(2):
+        model.train_on_batch(shown, labels)
+        step(shown, labels)
+    for ours, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-4)
 
 
 def test_sparsity_shows_in_the_file(extra: tuple[Any, Any]) -> None:

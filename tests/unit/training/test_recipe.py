@@ -9,7 +9,7 @@ import pytest
 from unit.training import tiny
 
 from mobile_seg.errors import UsageError
-from mobile_seg.training.recipe import Recipe, optimizer
+from mobile_seg.training.recipe import OPTIMIZERS, Recipe, optimizer
 
 RECIPE = Recipe(steps=200, learning_rate=0.4, warmup=0.1)
 
@@ -75,6 +75,11 @@ def test_what_is_out_of_range_is_named(wrong: dict[str, Any]) -> None:
         Recipe(**{"steps": 10, **wrong})
 
 
+def test_an_unknown_optimizer_is_named() -> None:
+    with pytest.raises(UsageError, match=r"optimizer='adam' is not known; choose from sgd, adamw.* 'adamw'"):
+        Recipe(steps=10, optimizer="adam")
+
+
 def step_with_no_gradient(**settings: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Path of each trainable variable → (before, after) a step whose gradients are zero."""
     model = tiny.network()
@@ -86,8 +91,9 @@ def step_with_no_gradient(**settings: Any) -> dict[str, tuple[np.ndarray, np.nda
     return {v.path: (before[v.path], np.array(v.numpy())) for v in model.trainable_variables}
 
 
-def test_only_dense_kernels_decay() -> None:
-    steps = step_with_no_gradient(weight_decay=0.1)
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_only_dense_kernels_decay(kind: str) -> None:
+    steps = step_with_no_gradient(optimizer=kind, weight_decay=0.1)
     decayed = {path for path, (before, after) in steps.items() if not np.array_equal(before, after)}
     assert decayed == {"stem_conv/kernel", "classify_conv/kernel"}
     assert {"mix_depthwise/kernel", "stem_bn/gamma", "stem_bn/beta", "classify_conv/bias"} == set(steps) - decayed
@@ -110,3 +116,21 @@ def test_momentum_and_average_by_hand() -> None:
         assert float(variable.numpy()) == pytest.approx(weight, rel=1e-5)
     rate.finalize_variable_values([variable])
     assert float(variable.numpy()) == pytest.approx(average, rel=1e-5)
+
+
+def test_adamw_and_average_by_hand() -> None:
+    """Steps of Adam (arXiv:1412.6980, algorithm 1) and the average of the weights, in plain arithmetic."""
+    recipe = Recipe(steps=100, optimizer="adamw", learning_rate=0.5, warmup=0.0, weight_decay=0.0)
+    variable = keras.Variable(np.float32(1.0), name="kernel")
+    rate = optimizer(recipe, [variable])
+    weight, mean, square, average = 1.0, 0.0, 0.0, 0.0
+    for step, gradient in enumerate((1.0, -3.0, 0.5)):
+        learning_rate = 0.25 * (1 + math.cos(math.pi * step / 100))
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        whole, spread = mean / (1 - 0.9 ** (step + 1)), square / (1 - 0.999 ** (step + 1))
+        weight -= learning_rate * whole / math.sqrt(spread)
+        average = weight if step == 0 else 0.9 * average + 0.1 * weight
+        rate.apply([np.float32(gradient)], [variable])
+        assert float(variable.numpy()) == pytest.approx(weight, rel=1e-4)
+    rate.finalize_variable_values([variable])
+    assert float(variable.numpy()) == pytest.approx(average, rel=1e-4)

@@ -23,8 +23,8 @@ def test_the_key_does_not_change_between_releases() -> None:
     key = settings_key(model="m", input_size=(8, 16), options={"rates": (2, 4)}, data="d", recipe=Recipe(steps=10))
     assert key == (
         '{"data": "d", "input_size": [8, 16], "model": "m", "options": {"rates": [2, 4]}, "recipe": '
-        '"Recipe(steps=10, batch=8, learning_rate=0.05, momentum=0.9, weight_decay=4e-05, warmup=0.05, '
-        'ema_decay=0.9998, label_smoothing=0.0, seed=0)"}'
+        "\"Recipe(steps=10, batch=8, optimizer='sgd', learning_rate=0.05, momentum=0.9, weight_decay=4e-05, "
+        'warmup=0.05, ema_decay=0.9998, label_smoothing=0.0, seed=0)"}'
     )
 
 
