@@ -4,17 +4,20 @@ from collections import Counter
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from keras import layers
 from unit.quantization import graphs
 from unit.quantization.graphs import BOUNDED, EXACT, REQUANTIZED, body_of
-from unit.quantization.nets import REASONS, compare, net
+from unit.quantization.nets import REASONS, calibrated, compare, compare_quantized, images, net
 
 from mobile_seg.errors import UsageError
 from mobile_seg.graph import view
 from mobile_seg.quantization.lower import lower
 from mobile_seg.quantization.rewrite import insert_quantizers, units
+from mobile_seg.quantization.settle import settle, tell_steps
 
 BYTES, JOINED, READ, WIDENED, FLOAT = REASONS
 
@@ -32,6 +35,27 @@ def test_a_settled_model_and_its_file_are_equal_to_the_bit(names: list[str]) -> 
     assert [one.reason for one in found.conversions] == [BYTES]
     assert dict(zip(names, found.bounds, strict=True)) == dict.fromkeys(names, 0.0)
     assert dict(zip(names, (steps.max() for steps in found.steps), strict=True)) == dict.fromkeys(names, 0.0)
+
+
+def test_a_tie_of_a_mean_falls_by_its_outputs_zero_point() -> None:
+    grids = [(1.0, 0), (1.0, 101), (0.375, 126), (0.7, 180), (0.5, 61)]
+
+    def body(index: int) -> Any:
+        means = layers.GlobalAveragePooling2D(name=f"mean{index}", keepdims=index % 2 == 0)
+        return lambda x: means(layers.Conv2D(64, 3, padding="same", name=f"conv{index}")(x))
+
+    quantized = calibrated(net([body(index) for index in range(len(grids))], size=(4, 4)))
+    settle(quantized)
+    for index, (ratio, zero_point) in enumerate(grids):
+        step = quantized.get_layer(f"conv{index}_quant").step * ratio
+        quantized.get_layer(f"mean{index}_quant").set_range(-zero_point * step, (255 - zero_point) * step)
+    tell_steps(quantized)
+    shown = images(size=(4, 4)).astype(np.float32)
+    before = [quantized.get_layer(f"mean{index}").input for index in range(len(grids))]
+    for index, values in enumerate(keras.Model(quantized.input, before)(shown)):
+        mean = np.asarray(values, np.float64).mean((1, 2)) / quantized.get_layer(f"mean{index}_quant").step
+        assert np.sum(np.abs(mean - np.floor(mean) - 0.5) < 1e-5) >= 5, f"no ties in mean {index}"
+    assert [steps.max() for steps in compare_quantized(quantized).steps] == [0.0] * len(grids)
 
 
 def test_kernels_that_round_otherwise_stay_within_their_bounds() -> None:
