@@ -208,13 +208,14 @@ class QuantMean(_Settled, keras.layers.GlobalAveragePooling2D):
     def build(self, input_shape: Any) -> None:
         """Create the numbers `[4]`: the input's step and zero point, the output's zero point and step."""
         keras.layers.GlobalAveragePooling2D.build(self, input_shape)
-        self.pixels = float(input_shape[1] * input_shape[2])
+        self.pixels = float((input_shape[1] or 0) * (input_shape[2] or 0))
         self.steps = self.add_weight(shape=(4,), initializer="zeros", trainable=False, name="steps")
 
     def settle(self, steps: Sequence[float], zero_points: Sequence[int]) -> None:
-        """See `_Settled`; the file's integers are signed."""
+        """See `_Settled`; the file's integers are signed. Without a known size it goes on in floats."""
         before, after = (float(point - 128) for point in zero_points)
-        self.steps.assign([steps[0], before, after, steps[1]])
+        if self.pixels:
+            self.steps.assign([steps[0], before, after, steps[1]])
 
     def numbers(self, steps: Any) -> tuple[Any, ...]:
         """The input's step, its zero point as often as there are pixels, factor and offset of the sum, the output's."""
@@ -224,7 +225,7 @@ class QuantMean(_Settled, keras.layers.GlobalAveragePooling2D):
         return before, zeros, factor, after - zeros * factor, after, step
 
     def in_integers(self, x: Any, numbers: Any) -> Any:
-        """The sum of the file's integers, scaled and moved in float32, ties to even (XNNPACK, conversion of qs32)."""
+        """The sum of the file's integers, scaled and moved in float32, ties to even (XNNPACK, qs32 to qs8)."""
         before, zeros, factor, offset, after, step = numbers
         total = ops.sum(ops.cast(ops.round(x / before), "int32"), axis=(1, 2), keepdims=self.keepdims)
         total = ops.cast(total + ops.cast(zeros, "int32"), "float32")

@@ -93,7 +93,7 @@ def add_float_phase(parser: argparse.ArgumentParser) -> None:
         "--optimizer",
         type=parsing.one_of("--optimizer", tuple(OPTIMIZERS)),
         default=FLOAT_RECIPE.optimizer,
-        help=f"one of {', '.join(OPTIMIZERS)}, which gets further in few steps (default: %(default)s)",
+        help=f"one of {', '.join(OPTIMIZERS)} (default: %(default)s)",
     )
 
 

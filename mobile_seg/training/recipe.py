@@ -19,9 +19,9 @@ class Recipe:
     """SGD with momentum, cosine schedule after a linear warm-up, EMA of the weights (SpineNet-Seg sec. 5).
 
     `learning_rate` is the peak; the paper's 0.08 at batch 256 is 0.0025 at batch 8 by linear scaling, but
-    from random weights on small sets a higher peak trains better, and AdamW (arXiv:1711.05101), which has no use for
-    `momentum`, gets further in few steps. `ema_decay` is capped so that the
-    average spans at most a tenth of the run: 0.9998 remembers 5000 steps.
+    from random weights on small sets a higher peak trains better. `optimizer` is `sgd` or `adamw` (arXiv:1711.05101),
+    which has no use for `momentum`. `ema_decay` is capped so that the average spans at most a tenth of the run:
+    0.9998 remembers 5000 steps.
     """
 
     steps: int

@@ -15,6 +15,7 @@ from unit.quantization.nets import REASONS, calibrated, compare, compare_quantiz
 
 from mobile_seg.errors import UsageError
 from mobile_seg.graph import view
+from mobile_seg.layers import WeightedSum
 from mobile_seg.quantization.lower import lower
 from mobile_seg.quantization.rewrite import insert_quantizers, units
 from mobile_seg.quantization.settle import settle, tell_steps
@@ -56,6 +57,14 @@ def test_a_tie_of_a_mean_falls_by_its_outputs_zero_point() -> None:
         mean = np.asarray(values, np.float64).mean((1, 2)) / quantized.get_layer(f"mean{index}_quant").step
         assert np.sum(np.abs(mean - np.floor(mean) - 0.5) < 1e-5) >= 5, f"no ties in mean {index}"
     assert [steps.max() for steps in compare_quantized(quantized).steps] == [0.0] * len(grids)
+
+
+def test_a_share_of_nothing_is_no_trouble() -> None:
+    model = net(lambda x: WeightedSum(name="fuse")([graphs.conv()(x), graphs.conv(4, 1)(x)]))
+    model.get_layer("fuse").fusion.assign([0.7, -0.2])
+    found = compare(model)
+    found.check()
+    assert found.steps[0].max() == 0
 
 
 def test_kernels_that_round_otherwise_stay_within_their_bounds() -> None:
