@@ -23,7 +23,8 @@ RUNS = ROOT / "runs"
 NAME = "camvid_s49_minus"
 ARGUMENTS = (
     "run --data benchmarks/camvid.yaml --model mobile_spinenet_s49_minus --input 256x352 --output-stride 8 "
-    "--aspp-rates 6,12,18 --optimizer adamw --steps 1500 --qat-steps 100 --qat-lr 0.001 --evaluate-every 50 "
+    "--aspp-rates 6,12,18 --optimizer adamw --clip-norm 1 --steps 1000 --qat-steps 100 --qat-lr 0.001 "
+    "--evaluate-every 50 "
     f"--name {NAME}"
 )
 ELSEWHERE = "<!-- zoo:start -->"

@@ -40,6 +40,10 @@ class Schedule(Protocol):
         """Decoupled: each step takes this times the learning rate of a weight."""
 
     @property
+    def clip_norm(self) -> float:
+        """The largest norm of all gradients together; 0: no limit."""
+
+    @property
     def warmup(self) -> float:
         """Share of the steps in which the rate rises linearly."""
 
@@ -144,7 +148,12 @@ def _optimizer(tf_keras: Any, schedule: Schedule, variables: Sequence[Any], unde
         warmup_target=schedule.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    shared = {"weight_decay": schedule.weight_decay, "use_ema": True, "ema_momentum": schedule.effective_ema_decay}
+    shared = {
+        "weight_decay": schedule.weight_decay,
+        "global_clipnorm": schedule.clip_norm or None,
+        "use_ema": True,
+        "ema_momentum": schedule.effective_ema_decay,
+    }
     if schedule.optimizer == "sgd":
         made = tf_keras.optimizers.SGD(rate, momentum=schedule.momentum, jit_compile=False, **shared)
     else:

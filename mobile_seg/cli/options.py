@@ -24,6 +24,7 @@ _RECIPE = (
     ),
     ("label_smoothing", parsing.number("--label-smoothing", high=1.0), "share of each label spread over all classes"),
     ("weight_decay", parsing.number("--weight-decay"), "strength of the weight decay of convolutions"),
+    ("clip_norm", parsing.number("--clip-norm"), "largest norm of all gradients together, 0 for no limit"),
 )
 
 _NETWORK = (

@@ -21,7 +21,7 @@ class Recipe:
     `learning_rate` is the peak; the paper's 0.08 at batch 256 is 0.0025 at batch 8 by linear scaling, but
     from random weights on small sets a higher peak trains better. `optimizer` is `sgd` or `adamw` (arXiv:1711.05101),
     which has no use for `momentum`. `ema_decay` is capped so that the average spans at most a tenth of the run:
-    0.9998 remembers 5000 steps.
+    0.9998 remembers 5000 steps. `clip_norm` is the largest norm of all gradients together, 0 for no limit.
     """
 
     steps: int
@@ -30,6 +30,7 @@ class Recipe:
     learning_rate: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 4e-5
+    clip_norm: float = 0.0
     warmup: float = 0.05
     ema_decay: float = 0.9998
     label_smoothing: float = 0.0
@@ -46,6 +47,7 @@ class Recipe:
             ("learning_rate", 0, None),
             ("momentum", 0, 1),
             ("weight_decay", 0, None),
+            ("clip_norm", 0, None),
             ("warmup", 0, 1),
             ("ema_decay", 0, 1),
             ("label_smoothing", 0, 1),
@@ -77,7 +79,12 @@ def optimizer(recipe: Recipe, variables: Sequence[Any]) -> Any:
         warmup_target=recipe.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    shared = {"weight_decay": recipe.weight_decay, "use_ema": True, "ema_momentum": recipe.effective_ema_decay}
+    shared = {
+        "weight_decay": recipe.weight_decay,
+        "global_clipnorm": recipe.clip_norm or None,
+        "use_ema": True,
+        "ema_momentum": recipe.effective_ema_decay,
+    }
     if recipe.optimizer == "sgd":
         made = keras.optimizers.SGD(schedule, momentum=recipe.momentum, **shared)
     else:

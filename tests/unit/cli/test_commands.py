@@ -37,12 +37,12 @@ def test_run_hands_over_every_option(cli: Cli, stand_in: Stand, tmp_path: Path, 
         *("--seed", "5", "--label-smoothing", "0.1", "--weight-decay", "1e-4", "--output-stride", "16"),
         *("--aspp-rates", "6,12,18", "--aspp-width", "64", "--head-convs", "2", "--activation", "relu"),
         *("--name", "one", "--runs-dir", tmp_path, "--threads", "1,4", "--evaluate-every", "7"),
-        *("--optimizer", "adamw"),
+        *("--optimizer", "adamw", "--clip-norm", "2.5"),
     ]
     ran = cli(*words)
     assert ran.code == 0
     (config,) = run.call_args.args
-    shared: dict[str, Any] = {"batch": 2, "seed": 5, "label_smoothing": 0.1, "weight_decay": 1e-4}
+    shared: dict[str, Any] = {"batch": 2, "seed": 5, "label_smoothing": 0.1, "weight_decay": 1e-4, "clip_norm": 2.5}
     assert config == job.JobConfig(
         data="my data/streets.yaml",
         model="mobile_spinenet_s49",

@@ -120,7 +120,7 @@ def test_every_option_either_reaches_tfmot_or_is_refused() -> None:
     parser = argparse.ArgumentParser()
     quantize.add_arguments(parser)
     taken = {"model", "data", "out", "ptq", "engine", "sparsity", "clusters"}
-    recipe = {"qat_steps", "qat_lr", "batch", "seed", "label_smoothing", "weight_decay"}
+    recipe = {"qat_steps", "qat_lr", "batch", "seed", "label_smoothing", "weight_decay", "clip_norm"}
     assert {action.dest for action in parser._actions} - {"help"} == taken | recipe | set(tfmot.BUILT_IN)
 
 

@@ -281,7 +281,7 @@ def test_pruning_reaches_its_target(steps: int, extra: tuple[Any, Any]) -> None:
 def test_a_step_is_that_of_our_own_loop(kind: str, extra: tuple[Any, Any]) -> None:
     model = small_net()
     twin = rebuild_in_tf_keras(model)
-    recipe = Recipe(steps=4, optimizer=kind, learning_rate=0.01, warmup=0.0, weight_decay=0.01)
+    recipe = Recipe(steps=4, optimizer=kind, learning_rate=0.01, warmup=0.0, weight_decay=0.01, clip_norm=0.5)
     model.compile(optimizer=optimizer(recipe, model.trainable_variables), loss=SegmentationLoss())
     step, _ = stepper(twin, recipe, loss=SegmentationLoss(), undecayed=UNDECAYED)
     shown, labels = next(batches())

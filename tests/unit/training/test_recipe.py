@@ -62,6 +62,7 @@ def test_a_smaller_decay_is_kept() -> None:
         {"learning_rate": math.inf},
         {"momentum": 1.0},
         {"weight_decay": math.nan},
+        {"clip_norm": -1.0},
         {"warmup": 1.0},
         {"ema_decay": 1.0},
         {"label_smoothing": 1.0},
@@ -116,6 +117,14 @@ def test_momentum_and_average_by_hand() -> None:
         assert float(variable.numpy()) == pytest.approx(weight, rel=1e-5)
     rate.finalize_variable_values([variable])
     assert float(variable.numpy()) == pytest.approx(average, rel=1e-5)
+
+
+@pytest.mark.parametrize(("clip_norm", "moved"), [(0.0, (3.0, 4.0)), (1.0, (0.6, 0.8)), (10.0, (3.0, 4.0))])
+def test_gradients_are_clipped_together(clip_norm: float, moved: tuple[float, float]) -> None:
+    recipe = Recipe(steps=100, learning_rate=1.0, warmup=0.0, weight_decay=0.0, clip_norm=clip_norm)
+    variables = [keras.Variable(np.float32(0.0), name=name) for name in ("one", "two")]
+    optimizer(recipe, variables).apply([np.float32(3.0), np.float32(4.0)], variables)
+    assert [-float(variable.numpy()) for variable in variables] == pytest.approx(moved, rel=1e-5)
 
 
 def test_adamw_and_average_by_hand() -> None:

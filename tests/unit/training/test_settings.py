@@ -24,7 +24,7 @@ def test_the_key_does_not_change_between_releases() -> None:
     assert key == (
         '{"data": "d", "input_size": [8, 16], "model": "m", "options": {"rates": [2, 4]}, "recipe": '
         "\"Recipe(steps=10, batch=8, optimizer='sgd', learning_rate=0.05, momentum=0.9, weight_decay=4e-05, "
-        'warmup=0.05, ema_decay=0.9998, label_smoothing=0.0, seed=0)"}'
+        'clip_norm=0.0, warmup=0.05, ema_decay=0.9998, label_smoothing=0.0, seed=0)"}'
     )
 
 
