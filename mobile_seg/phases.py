@@ -19,7 +19,7 @@ Progress = Callable[[int, int, str], None]
 
 PathLike = str | os.PathLike[str]
 
-FLOAT_RECIPE = Recipe(steps=4000, batch=8, learning_rate=OPTIMIZERS["sgd"])
+FLOAT_RECIPE = Recipe(steps=4000, batch=8, optimizer="adamw", learning_rate=OPTIMIZERS["adamw"], clip_norm=1.0)
 QAT_RECIPE = Recipe(steps=500, batch=8, learning_rate=0.005)
 
 
