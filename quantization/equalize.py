@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from mobile_seg.graph import GraphView, view
 from mobile_seg.layers import Resize
-from mobile_seg.quantization.arithmetic import QuantResize
+from mobile_seg.quantization.arithmetic import QuantMean, QuantResize
 from mobile_seg.quantization.fake_quant import FakeQuant
 from mobile_seg.quantization.linear import QuantLinear
 from mobile_seg.quantization.linear_layers import QuantConv2D, QuantConv2DTranspose, QuantDense, QuantDepthwiseConv2D
@@ -28,12 +28,12 @@ INPUT_AXES: dict[type, int] = {QuantConv2D: -2, QuantDepthwiseConv2D: -2, QuantC
 HOMOGENEOUS_LAYERS = (
     layers.AveragePooling2D,
     layers.Dropout,
-    layers.GlobalAveragePooling2D,
     layers.MaxPooling2D,
     layers.SpatialDropout2D,
     layers.UpSampling2D,
     layers.ZeroPadding2D,
     Resize,
+    QuantMean,
     QuantResize,
 )
 """Layers that keep channels apart, and of which f(s·x) = s·f(x) for every s > 0."""
