@@ -87,7 +87,8 @@ class Artifact:
         if form.target == "coreml":
             from mobile_seg.converters.coreml.writer import convert_coreml
 
-            model = source.traced(self.scheme, self.full, form.output)
+            half = self.scheme is None and form.precision == "float16"
+            model = source.traced(self.scheme, self.full, form.output, half=half)
             return convert_coreml(model, **known, integer_graph=self.scheme is not None)
         if form.target == "onnx":
             from mobile_seg.converters.onnx.writer import convert_onnx

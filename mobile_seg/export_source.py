@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mobile_seg.converters.options import ExportOptions
     from mobile_seg.converters.tflite import ConvertedGraph
 
+HALF_IMAGES = 8
+"""What the first layers' weights are rounded to half precision by."""
+
 
 class Source:
     """The trained model, and what artifacts are made of it, each form once."""
@@ -91,11 +94,14 @@ class Source:
             return dataclasses.replace(whole, content=halved(whole.content))
         return bare(self.graph(scheme, full, "tflite"), options=options, integer_graph=scheme is not None)
 
-    def _traced(self, scheme: str | None, full: bool, output: str) -> "TracedModel":
-        """What packages of one form are made of in several precisions."""
+    def _traced(self, scheme: str | None, full: bool, output: str, *, half: bool) -> "TracedModel":
+        """What packages of one form are made of in several precisions; `half`: float16 of a float model, alone."""
         from mobile_seg.converters.coreml.writer import trace_with_output
+        from mobile_seg.data.calibration import calibration_batches
 
-        return trace_with_output(self.graph(scheme, full, "tflite" if scheme else "coreml"), output)
+        size = (self.manifest.input.height, self.manifest.input.width)
+        images = calibration_batches(self.dataset, size=size, images=HALF_IMAGES, batch=1) if half else None
+        return trace_with_output(self.graph(scheme, full, "tflite" if scheme else "coreml"), output, images=images)
 
     def count(self, asked: int | None) -> int:
         """How many validation images there are, of those asked for, or at all."""

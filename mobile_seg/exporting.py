@@ -120,7 +120,7 @@ def export_all(
         raise UsageError(" ".join(dict.fromkeys(refused)))
     with staging(folder) as stage, _beside(source, forms, images, stage) as ahead:
         # Those of one graph one after the other: what they share need not be kept for long.
-        ordered = sorted(forms, key=lambda one: (one.target, one.output, one.io, source.scheme(one.precision) or ""))
+        ordered = sorted(forms, key=lambda one: _kin(one, source.scheme(one.precision)))
         of_form = {form: Artifact(source, form, stage, ahead, progress) for form in ordered}
         made = [of_form[form] for form in forms]
         _verify(made, source, images, progress)
@@ -130,6 +130,11 @@ def export_all(
     if said:
         raise ParityError(" ".join(said))
     return Exports(files, tuple(dict.fromkeys(refused)))
+
+
+def _kin(form: "ExportOptions", scheme: str | None) -> tuple[object, ...]:
+    """What forms made from one graph have in common; float16's weights are rounded in it."""
+    return form.target, form.output, form.io, scheme or "", form.precision == "float16"
 
 
 def _forms(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from mobile_seg.converters.deploy import deploy_graph, in_float32
-from mobile_seg.graph import call, copy_weights, plain, view
+from mobile_seg.graph import call, copy_layer, copy_weights, made_by, plain, view
 
 _LINEAR = {
     keras.layers.DepthwiseConv2D: {"kernel_size": 1},
@@ -45,22 +45,57 @@ class Preprocessing:
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def plain_graph(model: keras.Model) -> tuple[keras.Model, Preprocessing]:
+def plain_graph(model: keras.Model, *, folded: bool = False) -> tuple[keras.Model, Preprocessing]:
     """Return the inference copy with plain layers only, without the Rescaling that alone reads the image.
 
     Each baked layer becomes a plain one, its kernel the values on its grid: Core ML stores weights by their values,
     and `coreml_weights` finds the grid again. Of a Rescaling, Core ML's image has one scale for all channels: one
     with several stays where it is.
+
+    With `folded` a normalization that alone reads a linear layer goes into it, and linear layers have weights of
+    their own.
     """
-    normalizing = _normalizing(plain(model))
-    graph = deploy_graph(model, strip_rescaling=normalizing is not None, written=_plain)
+    model = plain(model)
+    before, normalizing = view(model), _normalizing(model)
+
+    def written(layer: Any, *inputs: Any) -> Any:
+        if folded and type(layer) is keras.layers.BatchNormalization:
+            alone = before.only_consumer(before.only_input(layer.name)) == layer.name
+            output = _normalized(layer, inputs[0]) if alone else None
+            if output is not None:
+                return output
+        return _plain(layer, *inputs, own=folded and type(layer) in _LINEAR)
+
+    graph = deploy_graph(model, strip_rescaling=normalizing is not None, written=written)
     return graph, _preprocessing(normalizing)
 
 
-def _plain(layer: Any, *inputs: Any) -> Any:
+def _normalized(layer: Any, x: Any) -> Any:
+    """The convolution that made `x`, its normalization by the moving statistics folded in; None if none made it."""
+    conv, source = made_by(x)
+    depthwise = type(conv) is keras.layers.DepthwiseConv2D
+    known = depthwise or type(conv) is keras.layers.Conv2D
+    if not known or conv.activation is not keras.activations.linear or layer.axis not in (-1, len(x.shape) - 1):
+        return None
+    twin = copy_layer(conv, use_bias=True)
+    output = twin(source)
+    mean, variance, kernel = (
+        np.asarray(one, np.float64) for one in (layer.moving_mean, layer.moving_variance, conv.kernel)
+    )
+    scale = np.asarray(layer.gamma if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
+    bias = np.asarray(conv.bias) if conv.use_bias else 0.0
+    twin.kernel.assign(kernel * (scale.reshape(kernel.shape[2:]) if depthwise else scale))
+    twin.bias.assign((bias - mean) * scale + np.asarray(layer.beta if layer.center else 0.0))
+    return output
+
+
+def _plain(layer: Any, *inputs: Any, own: bool) -> Any:
+    """`own`: with weights that are not the model's."""
     if getattr(layer, "baked", False):
         return _unbaked(layer, inputs[0])
     twin: Any = _grouped(layer)
+    if twin is None and own:
+        twin = copy_layer(layer, dtype="float32")
     if twin is None:
         return in_float32(layer, *inputs)
     output = call(twin, *inputs)

@@ -6,7 +6,7 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mobile_seg.converters.coreml.graph import Preprocessing, plain_graph
 from mobile_seg.converters.coreml.metadata import describe
 from mobile_seg.converters.coreml.package import package
 from mobile_seg.converters.coreml.passes import Weights
+from mobile_seg.converters.coreml.rounding import round_together
 from mobile_seg.converters.coreml.translate import our_pipeline, our_translations
 from mobile_seg.converters.options import PALETTES, PRECISIONS, ExportOptions
 from mobile_seg.converters.traced import Head, demand_tensorflow, output_head, traced
@@ -92,15 +93,18 @@ def convert_coreml(
     return Converted(package(made.specification, made.weights), described, made.conversions)
 
 
-def trace_with_output(model: keras.Model, output: str) -> TracedModel:
+def trace_with_output(model: keras.Model, output: str, *, images: Iterable[np.ndarray] | None = None) -> TracedModel:
     """Trace image `[N, H, W, 3]` float 0..255 → logits `[N, h, w, C]`, a package's output appended.
+
+    Given `images`, batches as the model takes them, the weights of its first, narrow layers are rounded to half
+    precision together (`rounding`): for float16 packages alone.
 
     Raises:
         UsageError: on a backend other than TensorFlow, for several inputs, or if `logits-full` or `labels` is asked of
             logits at another size than the input's.
     """
     head = output_head(model, output)
-    return _trace(model, _then_integers(head) if output == "labels-nearest" else head)
+    return _trace(model, _then_integers(head) if output == "labels-nearest" else head, images=images)
 
 
 def convert_graph(
@@ -131,7 +135,7 @@ def convert_graph(
     return _converted(_trace(model, head), precision, names, half=half and precision != "float32")
 
 
-def _trace(model: keras.Model, head: Head | None) -> TracedModel:
+def _trace(model: keras.Model, head: Head | None, *, images: Iterable[np.ndarray] | None = None) -> TracedModel:
     demand_tensorflow()
     coremltools()  # said before the work, if it is missing
     if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape[-1] != 3:
@@ -139,7 +143,10 @@ def _trace(model: keras.Model, head: Head | None) -> TracedModel:
             f"{model.name} has inputs {[tuple(one.shape) for one in model.inputs]} and {len(model.outputs)} outputs; "
             "a package takes one image [N, H, W, 3] and gives one tensor"
         )
-    graph, preprocessing = plain_graph(model)
+    graph, preprocessing = plain_graph(model, folded=images is not None)
+    if images is not None:
+        scale, bias = preprocessing.scale, np.float32(preprocessing.bias)
+        round_together(graph, (np.float32(batch) * scale + bias for batch in images))
     return TracedModel(_frozen(traced(graph, head)), preprocessing)
 
 
