@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import Emit, call, copy_layer, copy_weights, plain, rebuild, view
@@ -30,6 +31,18 @@ def in_float32(layer: Any, *inputs: Any) -> Any:
     output = call(copy, *inputs)
     copy_weights(layer, copy)
     return output
+
+
+def normalized(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and offset per channel of a batch normalization, in double precision."""
+    mean, variance = (
+        keras.ops.convert_to_numpy(one).astype(np.float64) for one in (layer.moving_mean, layer.moving_variance)
+    )
+    factor = 1.0 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        factor = factor * keras.ops.convert_to_numpy(layer.gamma)
+    shift = -mean * factor
+    return factor, shift + keras.ops.convert_to_numpy(layer.beta) if layer.center else shift
 
 
 def deploy_graph(

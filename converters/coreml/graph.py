@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mobile_seg.converters.deploy import deploy_graph, in_float32
+from mobile_seg.converters.deploy import deploy_graph, in_float32, normalized
 from mobile_seg.graph import call, copy_layer, copy_weights, made_by, plain, view
 
 _LINEAR = {
@@ -79,13 +79,10 @@ def _normalized(layer: Any, x: Any) -> Any:
         return None
     twin = copy_layer(conv, use_bias=True)
     output = twin(source)
-    mean, variance, kernel = (
-        np.asarray(one, np.float64) for one in (layer.moving_mean, layer.moving_variance, conv.kernel)
-    )
-    scale = np.asarray(layer.gamma if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
-    bias = np.asarray(conv.bias) if conv.use_bias else 0.0
+    scale, shift = normalized(layer)
+    kernel, bias = np.asarray(conv.kernel), np.asarray(conv.bias) if conv.use_bias else 0.0
     twin.kernel.assign(kernel * (scale.reshape(kernel.shape[2:]) if depthwise else scale))
-    twin.bias.assign((bias - mean) * scale + np.asarray(layer.beta if layer.center else 0.0))
+    twin.bias.assign(bias * scale + shift)
     return output
 
 

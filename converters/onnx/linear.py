@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mobile_seg.converters.deploy import normalized
 from mobile_seg.converters.onnx.activations import activated
 from mobile_seg.converters.onnx.graph import Pads, Value
 from mobile_seg.converters.onnx.site import Site, demand_channels_last, unsupported
@@ -73,18 +74,6 @@ def weights_of(site: Site, layer: Any) -> Weights:
         spread = factor[:, None]
     moved = shift if bias is None else bias * factor + shift
     return Weights((kernel * spread).astype(np.float32), moved.astype(np.float32), None)
-
-
-def normalized(layer: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and offset per channel of a batch normalization, in double precision."""
-    mean, variance = (
-        keras.ops.convert_to_numpy(one).astype(np.float64) for one in (layer.moving_mean, layer.moving_variance)
-    )
-    factor = 1.0 / np.sqrt(variance + layer.epsilon)
-    if layer.scale:
-        factor = factor * keras.ops.convert_to_numpy(layer.gamma)
-    shift = -mean * factor
-    return factor, shift + keras.ops.convert_to_numpy(layer.beta) if layer.center else shift
 
 
 def convolution(site: Site, layer: Any, x: Value) -> Value:
