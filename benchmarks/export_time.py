@@ -10,6 +10,7 @@ nothing; processor seconds say a little.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -48,8 +49,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             model = options.model or str(stand_in(Path(folder), options.data))
             command = [sys.executable, __file__, "--data", options.data, "--model", model, "--measure"]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        write_json(RECORD, json.loads(done.stdout.splitlines()[-1]))
+            write_json(RECORD, watched(command))
     rewrite(RESULTS, "export time", section(json.loads(RECORD.read_text(encoding="utf-8"))))
     return 0
 
@@ -72,11 +72,36 @@ def stand_in(folder: Path, data: str) -> Path:
     return save_model(model, folder / "model_float.keras", manifest)
 
 
-def measured(model: str, data: str) -> dict[str, Any]:
-    """One export of everything: seconds and processor seconds of each step, in order, and the largest memory.
+def watched(command: list[str]) -> dict[str, Any]:
+    """What `measured` tells of itself in a process of its own, and "gib".
 
-    The memory is the largest of the command plus the largest of the process beside, which runs the artifacts.
+    The memory is the largest of the command plus the largest of the process beside, which runs the artifacts, at
+    whatever times they were. Not `ru_maxrss`: Linux hands it on from the process that started this one.
     """
+    largest: dict[str, int] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            largest.update(high_water_marks(str(process.pid)))
+            time.sleep(0.05)
+        told, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
+    return {**json.loads(told.splitlines()[-1]), "gib": round(sum(largest.values()) / 2**20, 2)}
+
+
+def high_water_marks(root: str) -> dict[str, int]:
+    """The largest resident memory so far, in KiB, of the process `root` and of its children, by process."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):  # it has ended
+            lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+            if root in (status.parent.name, lines["PPid"].strip()) and "VmHWM" in lines:
+                found[status.parent.name] = int(lines["VmHWM"].split()[0])
+    return found
+
+
+def measured(model: str, data: str) -> dict[str, Any]:
+    """One export of everything: seconds and processor seconds of each step, in order."""
     steps: list[dict[str, Any]] = []
     began = time.perf_counter(), time.process_time()
 
@@ -112,7 +137,6 @@ def measured(model: str, data: str) -> dict[str, Any]:
         "seconds": round(steps[-1]["at"], 1),
         "processor_seconds": round(steps[-1]["at_processor"], 1),
         "beside_processor_seconds": round(beside.ru_utime + beside.ru_stime, 1),
-        "gib": round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + beside.ru_maxrss) / 2**20, 2),
         "steps": spent,
         "artifacts": [
             {"name": file.path.name, "argmax": file.agreement.argmax, **file.seconds} for file in exports.files
