@@ -86,12 +86,13 @@ def rounded_row(row: np.ndarray, moments: np.ndarray) -> np.ndarray:
     after them make up for it.
     """
     nearest = np.clip(row, -HIGHEST, HIGHEST).astype(np.float16).astype(np.float64)
-    if np.abs(row).max() > HIGHEST:
+    if np.abs(row).max() > HIGHEST or not np.isfinite(moments).all():
         return nearest
     order = np.argsort(-np.abs(row))
     second = moments[np.ix_(order, order)]
     second = second + np.eye(len(row)) * DAMPING * np.trace(second) / len(row)
-    upper = np.linalg.cholesky(np.linalg.inv(second)).T
+    # The inverse's upper Cholesky factor; inputs that are all alike leave an inverse too inexact to be factored.
+    upper = np.linalg.inv(np.linalg.cholesky(second[::-1, ::-1])[::-1, ::-1])
     left, made = row[order], np.empty(len(row))
     for index in range(len(row)):
         made[index] = np.float16(left[index])

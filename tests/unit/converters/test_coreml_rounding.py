@@ -39,6 +39,20 @@ def test_it_is_never_worse_than_the_nearest() -> None:
         assert _error(row, rounded_row(row, moments), moments) <= _error(row, nearest, moments)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e2, 1e6])
+def test_inputs_that_are_all_the_same_are_rounded_for(scale: float) -> None:
+    rng = np.random.default_rng(2)
+    inputs = np.concatenate([np.ones((200, 1)), scale * np.outer(3.0 + rng.normal(size=200), np.ones(144))], axis=1)
+    moments, row = inputs.T @ inputs / 200, rng.normal(size=145)
+    nearest = row.astype(np.float16).astype(np.float64)
+    assert _error(row, rounded_row(row, moments), moments) < _error(row, nearest, moments) / 2
+
+
+def test_weights_whose_inputs_overflow_are_the_nearest() -> None:
+    row = np.random.default_rng(3).normal(size=4)
+    np.testing.assert_array_equal(rounded_row(row, np.full((4, 4), np.inf)), row.astype(np.float16))
+
+
 def test_what_is_too_large_for_half_precision_becomes_its_largest_number() -> None:
     made = rounded_row(np.array([0.1, -70000.0, 0.3]), np.eye(3))
     np.testing.assert_array_equal(made, np.array([0.1, -65504.0, 0.3], np.float16))
