@@ -37,7 +37,8 @@ def round_together(graph: keras.Model, batches: Iterable[np.ndarray]) -> None:
     moments, count = [0.0] * len(chosen), 0
     for batch in batches:
         for image in batch:
-            found = inputs.predict_on_batch(image[None])
+            # Not as one function: TensorFlow would fuse convolutions with their biases, which in groups it cannot.
+            found = inputs([image[None]], training=False)
             given = found if isinstance(found, list) else [found]
             moments = [sum_ + _moments(layer, x) for sum_, layer, x in zip(moments, chosen, given, strict=True)]
             count += 1

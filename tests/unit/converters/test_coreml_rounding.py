@@ -97,3 +97,18 @@ def test_the_sums_of_a_layer_err_less_than_with_nearest_weights(name: str) -> No
     made.get_layer(name).set_weights([w.astype(np.float16) for w in exact.get_layer(name).get_weights()])
     nearest = np.asarray(made.get_layer(name)(given), np.float64)
     assert np.mean((together - wanted) ** 2) < 0.7 * np.mean((nearest - wanted) ** 2)
+
+
+def test_convolutions_in_groups_and_shared_ones_are_passed() -> None:
+    shared = layers.Conv2D(6, 3, padding="same", name="shared")
+
+    def body(x: Any) -> Any:
+        x = shared(layers.Conv2D(6, 3, groups=3, padding="same", name="groups")(x))
+        return layers.Conv2D(5, 1, name="logits")(shared(x))
+
+    graph, _ = plain_graph(net(body, size=(16, 20)), folded=True)
+    kept = graph.get_layer("groups").get_weights()
+    round_together(graph, [images(size=(16, 20)).astype(np.float32) / 128 - 1])
+    for before, after in zip(kept, graph.get_layer("groups").get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert all(np.array_equal(one, one.astype(np.float16)) for one in graph.get_layer("logits").get_weights())
