@@ -5,10 +5,11 @@ Quantization and conversion both rewrite graphs: a layer becomes another, vanish
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import keras
 
+from mobile_seg.bare_operations import translate
 from mobile_seg.errors import UnsupportedLayerError
 
 
@@ -69,7 +70,9 @@ def _check_plain_call(operation: Any, node: Any) -> None:
     """A layer called on one tensor or one list of them, with one tensor out."""
     name = operation.name
     if not isinstance(operation, keras.layers.Layer):
-        _refused(operation, name)
+        raise UnsupportedLayerError(
+            f"{name} is a bare keras.ops call ({type(operation).__name__}); use a layer, such as keras.layers.Add"
+        )
     if isinstance(operation, keras.Model):
         raise UnsupportedLayerError(f"{name} is a model inside the model; call its layers directly, each by its name")
     arguments, outputs = node.arguments, node.output_tensors
@@ -82,12 +85,6 @@ def _check_plain_call(operation: Any, node: Any) -> None:
         )
     if len(outputs) != 1:
         raise UnsupportedLayerError(f"layer {name} returns {len(outputs)} tensors; use layers that return one")
-
-
-def _refused(operation: Any, name: str, *arguments: Any) -> NoReturn:
-    raise UnsupportedLayerError(
-        f"{name} is a bare keras.ops call ({type(operation).__name__}); use a layer, such as keras.layers.Add"
-    )
 
 
 Emit = Callable[..., Any]
@@ -127,28 +124,24 @@ def _model(inputs: list[Any], outputs: list[Any], name: str) -> keras.Model:
     return keras.Model(inputs[0] if one_in else inputs, outputs[0] if one_out else outputs, name=name)
 
 
-Translate = Callable[..., Any]
-"""`translate(operation, name, *arguments)`: build a bare `keras.ops` call from layers, the last one of that name."""
-
-
-def plain(model: keras.Model, translate: Translate | None = None) -> keras.Model:
+def plain(model: keras.Model) -> keras.Model:
     """Return an equal model that `view` accepts: models inside become their layers, bare operations layers.
 
     A layer that is called several times becomes one per call, each with the weights of all. Names are kept; a
     layer of an inner model whose name is taken is called `{model}_{layer}`, that of a second call `{layer}_2`.
     The model given is untouched, and returned as it is if there is nothing to do. A Sequential model counts as
-    functional. Without `translate` a bare operation is refused.
+    functional.
 
     Raises:
-        UnsupportedLayerError: for an inner model that is not functional or casts its input to integers, and
-            for what `view` refuses.
+        UnsupportedLayerError: for an inner model that is not functional or casts its input to integers, a bare
+            operation that no layer stands for, and for what `view` refuses.
     """
     outer = functional(model)
     called_once = len(nodes(outer)) == len(outer.operations)
     if called_once and all(_is_layer(operation) for operation in outer.operations):
         return outer
     inputs = _fresh_inputs(outer)
-    unfolding = _Unfolding(translate or _refused, {operation.name for operation in outer.operations})
+    unfolding = _Unfolding({operation.name for operation in outer.operations})
     outputs = unfolding.run(outer, inputs)
     makers = [tensor._keras_history.operation for tensor in outer.outputs]
     for index, maker in enumerate(makers):
@@ -195,8 +188,7 @@ def functional(model: Any) -> Any:
 class _Unfolding:
     """One walk through a model and the models inside it, building the plain copy."""
 
-    def __init__(self, translate: Translate, names: set[str]) -> None:
-        self.translate = translate
+    def __init__(self, names: set[str]) -> None:
         self.names = names
         self.seen: set[int] = set()
         self.made: set[str] = set()
@@ -219,7 +211,7 @@ class _Unfolding:
         name = self._spare(operation.name) if again and not prefix else self._name(operation.name, prefix)
         self.made.add(name)
         if not isinstance(operation, keras.layers.Layer):
-            return [self.translate(operation, name, *arguments)]
+            return [translate(operation, name, *arguments)]
         _check_plain_call(operation, node)
         copy = copy_layer(operation, name=name)
         output = copy(*arguments)

@@ -28,7 +28,6 @@ from mobile_seg.quantization.affine import (
     leading_chain,
 )
 from mobile_seg.quantization.fusion import share_in_front
-from mobile_seg.quantization.operations import translate
 from mobile_seg.quantization.rules import is_averaging
 
 INNER_ACTIVATIONS = ("linear", "relu", "relu6")
@@ -48,7 +47,7 @@ def lower(model: keras.Model, *, integers: bool = False) -> keras.Model:
     Raises:
         UnsupportedLayerError: for a layer, call or inner model that cannot be said in that vocabulary.
     """
-    unfolded = plain(model, translate)
+    unfolded = plain(model)
     graph = view(unfolded)
     site = Site(graph, integers, set(graph.order))
 

@@ -118,8 +118,7 @@ def convert_graph(
     """Convert any functional Keras model with one image input `[N, H, W, 3]` of known size and one output.
 
     Args:
-        model: of layers (`mobile_seg.quantization.lower.lower` makes some of bare operations); for int8 and w8 the
-            deploy graph of a quantization-aware model.
+        model: for int8 and w8 the deploy graph of a quantization-aware model.
         head: appended to the output.
         names: of the input and the output in the package.
         half: compute in float16 (never for float32): the Neural Engine has nothing else. Without, int8 rounds as its

@@ -67,6 +67,22 @@ def test_every_combination_that_makes_sense_is_written(data: Path, float_model: 
             assert file.agreement.argmax == 1.0
 
 
+def test_bare_operations_are_exported_like_layers(data: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(data)
+    image = keras.Input((*SIZE, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(image / 128.0 - 1.0)
+    x = x * keras.ops.relu6(x + 3.0) / 6.0
+    network = keras.Model(image, keras.layers.Conv2D(len(dataset.classes), 1)(x), name="bare")
+    nets.randomize(network)
+    manifest = keras_manifest(network, dataset.classes, dataset.palette, precision="float32", name="bare")
+    model = save_model(network, tmp_path / "model.keras", manifest)
+    exports = mobile_seg.export_all(
+        model, data=data, folder=tmp_path, to=("tflite", "coreml", "onnx"), precision=("float32", "int8")
+    )
+    assert len(exports.files) == 6
+    assert all(file.agreement.argmax > 0.999 for file in exports.files if file.manifest.precision == "float32")
+
+
 def test_nothing_but_refusals_is_misuse(data: Path, float_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="palette4: no other runtime"):
         mobile_seg.export(float_model, data=data, folder=tmp_path, precision="palette4")

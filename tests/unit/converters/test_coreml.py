@@ -20,7 +20,6 @@ from mobile_seg.errors import MissingExtraError, UnsupportedLayerError, UsageErr
 from mobile_seg.layers import Resize
 from mobile_seg.manifest import MEMBER, OUTPUT_KINDS, Manifest
 from mobile_seg.quantization.deploy import deploy_graph
-from mobile_seg.quantization.lower import lower
 from mobile_seg.quantization.settle import settle
 from mobile_seg.verify.coreml.program import Program
 from mobile_seg.verify.coreml.runner import open_coreml, read_coreml_manifest
@@ -293,7 +292,7 @@ def test_networks_of_keras_convert(name: str) -> None:
     # 64 x 64 pixels; the classifier gives one row of numbers, which is compared as it is.
     model = getattr(keras.applications, name)(input_shape=(64, 64, 3), weights=None, classes=10)
     pixels = nets.images(1, (64, 64))
-    made = convert_graph(lower(model), precision="float32")
+    made = convert_graph(model, precision="float32")
     program = Program(made.specification, {"@model_path/weights/weight.bin": made.weights})
     planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)
     found = program.run({"image": planes})["segmentation"]

@@ -9,11 +9,11 @@ import pytest
 from keras import layers, ops
 from unit.quantization.lowered import check_vocabulary, kinds, same, small, train_by_chance, values
 
+from mobile_seg.bare_operations import OPERATIONS
 from mobile_seg.errors import UnsupportedLayerError
 from mobile_seg.graph import view
 from mobile_seg.models import registry
 from mobile_seg.quantization.lower import lower
-from mobile_seg.quantization.operations import OPERATIONS
 
 
 def _conv(x: Any, name: str = "conv", **config: Any) -> Any:
@@ -203,9 +203,9 @@ def _overriding(x: Any) -> Any:
 
 REFUSED: dict[str, Callable[[Any], Any]] = {
     "bare keras.ops call (Exp) with no layer that stands for it; build this part from keras.layers": ops.exp,
-    "bare keras.ops call (TrueDivide) with no integer kernel that divides by a tensor": lambda x: x / ops.relu(x),
-    "bare keras.ops call (TrueDivide) with no integer kernel that divides": lambda x: 1.0 / x,
-    "bare keras.ops call (Softmax) with no integer kernel over axis 1": lambda x: ops.softmax(x, axis=1),
+    "bare keras.ops call (TrueDivide) with no layer that divides by a tensor": lambda x: x / ops.relu(x),
+    "bare keras.ops call (TrueDivide) with no layer that divides": lambda x: 1.0 / x,
+    "bare keras.ops call (Softmax) with no kernel over axis 1": lambda x: ops.softmax(x, axis=1),
     "bare keras.ops call (Mean) with no layer for a mean over axes [3]": lambda x: ops.mean(x, axis=3),
     "bare keras.ops call (Mean) with no layer for a mean over axes None": lambda x: ops.mean(x),
     "bare keras.ops call (Reshape) with no layer unless all sizes but the batch": lambda x: ops.reshape(x, (-1, 4)),

@@ -55,9 +55,9 @@ def multiply(bare: Any, name: str, one: Any, other: Any) -> Any:
 
 
 def divide(bare: Any, name: str, one: Any, other: Any) -> Any:
-    """A quotient by a constant is a Rescaling; TFLite has no integer division of tensors."""
+    """A quotient by a constant is a Rescaling: no layer divides tensors."""
     if not _is_tensor(one) or _is_tensor(other):
-        raise _refusal(bare, name, "no integer kernel that divides by a tensor")
+        raise _refusal(bare, name, "no layer that divides by a tensor")
     _, constant = _sorted(bare, name, one, other)
     return _rescaled(one, name, 1.0 / constant, 0.0)
 
@@ -81,7 +81,7 @@ def clamp(bare: Any, name: str, x: Any) -> Any:
 def softmax(bare: Any, name: str, x: Any) -> Any:
     """Softmax over the last axis is an Activation layer."""
     if bare.axis not in (-1, len(x.shape) - 1):
-        raise _refusal(bare, name, f"no integer kernel over axis {bare.axis}, only over the last")
+        raise _refusal(bare, name, f"no kernel over axis {bare.axis} in every runtime, only over the last")
     return keras.layers.Activation("softmax", name=name)(x)
 
 
