@@ -191,8 +191,9 @@ def require_manifest(path: str | os.PathLike[str]) -> Manifest:
     else:
         manifest = read_manifest(path)
     if manifest is None:
+        again = "train it with `mobile-seg train`, or save it by mobile_seg.keras_file.save_model"
         raise ArtifactError(
             f"{path} carries no manifest (it is cut short, or was not written by mobile-seg); "
-            "make it again with `mobile-seg export`"
+            f"{again if kind == 'keras' else 'make it again with `mobile-seg export`'}"
         )
     return manifest

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from unit.verify import tiny
@@ -134,6 +135,10 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
     bare.write_bytes(tiny.flatbuffer())
     with pytest.raises(ArtifactError, match="no manifest"):
         open_artifact(bare)
+    foreign = tmp_path / "foreign.keras"
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1)]).save(foreign)
+    with pytest.raises(ArtifactError, match=r"no manifest.*train it with `mobile-seg train`, or save it by"):
+        open_artifact(foreign)
     with pytest.raises(ArtifactError, match="does not exist"):
         open_artifact(tmp_path / "missing.tflite")
     with pytest.raises(UsageError, match=r"\.keras, \.tflite"):
