@@ -173,7 +173,10 @@ combination, `mobile-seg export` says why; `not run`: not measured yet.
 
 How many pixels a rounding parts depends on the margins between classes. Those of the network trained on CamVid are
 narrow (1000 steps), those of the published one wide, and networks with random weights amplify every rounding: what
-half precision and integers do to them says nothing of trained ones.
+half precision and integers do to them says nothing of trained ones. TFLite and ONNX Runtime compute int8 in integers;
+Core ML moves integers from one operation to the next and computes each in half precision, where a number near the
+middle between two steps falls to either side. Its floor (`mobile_seg/verify/gate.py`) is lower for that, and on
+networks with random weights nothing is left after so many layers.
 
 {"".join(parts)}
 {", ".join(f"{name} {version}" for name, version in record["versions"].items())}.

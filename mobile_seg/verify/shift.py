@@ -8,6 +8,7 @@ Its error: rounding that leaves an error of `s` (rms) in each of `n` values whos
 the lowest point by `s / (g * sqrt(n))` (rms), as in any least-squares fit of a displacement. Of 8-bit logits with a
 deviation of 40 steps and borders 8 pixels wide, on 64x128 pixels: 0.3 / (5 * 90) = 0.001 pixels of that grid. What
 enters and leaves the overlap tilts the paraboloid besides: a few hundredths of a pixel of the grid, none at zero.
+On few, coarse pixels noise alone moves it by more than a displacement that matters; so much is not told.
 """
 
 import cv2
@@ -31,8 +32,12 @@ FAR = 0.8
 NEAR = 0.01
 """A part of the displacement counts if it explains this share of the difference: along a stripe nothing does."""
 
+CERTAIN = 9.0
+"""And if what it explains is so many times what noise would seem to: three standard errors, squared."""
+
 _NOTHING = 1e-10  # of the largest value squared; what float32 makes of a variance of zero
 _BLUR = 1.0  # pixels; a border one pixel wide is no paraboloid
+_ALIKE = 4.0 * np.pi * _BLUR**2  # pixels that count as one: the blur has made their noise alike
 
 
 class MaskShift:
@@ -68,13 +73,17 @@ class MaskShift:
     def displacement(self) -> tuple[float, float] | None:
         """Return (dy, dx) in input pixels: what the reference shows at (y, x), the candidate shows at (y+dy, x+dx).
 
-        None where it cannot be told: an output is the same everywhere, less than 4 pixels high or wide, or the
-        two have too little in common.
+        None where it cannot be told: an output is the same everywhere, less than 4 pixels high or wide, of too
+        few pixels, or the two have too little in common.
         """
         surface = self._surface()
         if surface is None:
             return None
-        found = _lowest(surface, enough=RELATED * float(self._variance.sum() / self._count))
+        pixels = np.prod([side // _reduction(self._size) for side in self._size]) * self._count
+        counts = max(NEAR, CERTAIN * _ALIKE / float(pixels))
+        if counts >= 1.0:
+            return None
+        found = _lowest(surface, enough=RELATED * float(self._variance.sum() / self._count), counts=counts)
         if found is None:
             return None
         factor = _reduction(self._size)
@@ -139,11 +148,14 @@ def _spectrum_of_differences(reference: np.ndarray, candidate: np.ndarray) -> np
     return squares
 
 
-def _lowest(surface: np.ndarray, *, enough: float) -> tuple[float, float] | None:
-    """The displacement of the minimum, in pixels of the surface; None if it is not lower than `enough`."""
+def _lowest(surface: np.ndarray, *, enough: float, counts: float) -> tuple[float, float] | None:
+    """The displacement of the minimum, in pixels of the surface; None if it is not lower than `enough`.
+
+    `counts`: the least share of the difference that a part of a displacement explains.
+    """
     middle = np.array(surface.shape) // 2
-    near, at_near = _descend(surface, middle)
-    far, at_far = _descend(surface, np.array(np.unravel_index(surface.argmin(), surface.shape)))
+    near, at_near = _descend(surface, middle, counts)
+    far, at_far = _descend(surface, np.array(np.unravel_index(surface.argmin(), surface.shape)), counts)
     place, value = (far, at_far) if at_far < FAR * at_near else (near, at_near)
     if not value < enough:
         return None
@@ -151,12 +163,12 @@ def _lowest(surface: np.ndarray, *, enough: float) -> tuple[float, float] | None
     return float(dy), float(dx)
 
 
-def _descend(surface: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
+def _descend(surface: np.ndarray, start: np.ndarray, counts: float) -> tuple[np.ndarray, float]:
     """From a whole displacement down to the nearest minimum: where it is, to a fraction, and how low."""
     place = start
     for _ in range(max(surface.shape)):
         place = np.clip(place, 1, np.array(surface.shape) - 2)
-        step, value = _vertex(surface[place[0] - 1 : place[0] + 2, place[1] - 1 : place[1] + 2])
+        step, value = _vertex(surface[place[0] - 1 : place[0] + 2, place[1] - 1 : place[1] + 2], counts)
         whole = np.sign(step) * (np.abs(step) > 0.5)
         onward = np.clip(place + whole.astype(int), 1, np.array(surface.shape) - 2)
         if surface[tuple(onward)] >= surface[tuple(place)]:
@@ -165,7 +177,7 @@ def _descend(surface: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]
     return place + np.clip(step, -1.0, 1.0), value
 
 
-def _vertex(patch: np.ndarray) -> tuple[np.ndarray, float]:
+def _vertex(patch: np.ndarray, counts: float) -> tuple[np.ndarray, float]:
     """The lowest point of the paraboloid through `[3, 3]` values, seen from their middle, and its height."""
     slope = np.array([patch[2, 1] - patch[0, 1], patch[1, 2] - patch[1, 0]]) / 2.0
     bend = np.array([patch[2, 1] + patch[0, 1], patch[1, 2] + patch[1, 0]]) - 2.0 * patch[1, 1]
@@ -176,6 +188,6 @@ def _vertex(patch: np.ndarray) -> tuple[np.ndarray, float]:
     open_up = bends > 0.0
     steps[open_up] = -along[open_up] / bends[open_up]
     drops[open_up] = np.square(along[open_up]) / (2.0 * bends[open_up])
-    counts = drops >= NEAR * patch[1, 1]
-    steps[~counts] = drops[~counts] = 0.0
+    unexplained = drops < counts * patch[1, 1]
+    steps[unexplained] = drops[unexplained] = 0.0
     return axes @ steps, max(float(patch[1, 1] - drops.sum()), 0.0)

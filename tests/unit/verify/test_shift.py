@@ -70,6 +70,20 @@ def test_noise_is_no_displacement(level: float) -> None:
     assert found(ids(noisy)) in (None, pytest.approx((0.0, 0.0), abs=0.1))
 
 
+def test_an_error_that_all_images_share_is_none_on_few_pixels() -> None:
+    rng = np.random.default_rng(4)
+    size, told = (64, 64), []
+    for _ in range(20):
+        error = 2.0 * cv2.GaussianBlur(rng.normal(size=(8, 8, CLASSES)).astype(np.float32), (0, 0), 1.0)
+        pairs = [pair(seed, (0.0, 0.0), 8, size) for seed in range(16)]
+        told.append(found([[one, other + error] for one, other in pairs], size))
+    # In input pixels, of which eight are one of the grid.
+    assert np.abs(told).max() < 0.25, told
+    moved = [pair(seed, (4.0, 0.0), 8, size) for seed in range(16)]
+    assert found(moved, size) == pytest.approx((4.0, 0.0), abs=0.8)
+    assert found(moved[:1], size) is None, "64 pixels"
+
+
 def test_a_displacement_is_found_below_noise() -> None:
     rng = np.random.default_rng(2)
     pairs = [pair(seed, (1.0, -4.0)) for seed in range(3)]
