@@ -7,6 +7,7 @@
 # paths, and so does this repository; what is mounted for that vanishes with the command.
 set -euo pipefail
 
+PATH="$PATH:/usr/sbin:/sbin" # debootstrap and chroot lie there, where not every shell of root looks
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 root="$repository/.toolchains/swift"
 mirror="${MOBILE_SEG_DEBIAN_MIRROR:-}" # empty: debootstrap's own
