@@ -78,25 +78,27 @@ def watched(command: list[str]) -> dict[str, Any]:
     The memory is the largest of the command plus the largest of the process beside, which runs the artifacts, at
     whatever times they were. Not `ru_maxrss`: Linux hands it on from the process that started this one.
     """
-    largest: dict[str, int] = {}
+    largest: dict[int, int] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
-            largest.update(high_water_marks(str(process.pid)))
+            largest.update(high_water_marks(process.pid))
             time.sleep(0.05)
         told, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
-    return {**json.loads(told.splitlines()[-1]), "gib": round(sum(largest.values()) / 2**20, 2)}
+    return {**json.loads(told.splitlines()[-1]), "gib": round(sum(largest.values()) / 2**30, 2)}
 
 
-def high_water_marks(root: str) -> dict[str, int]:
-    """The largest resident memory so far, in KiB, of the process `root` and of its children, by process."""
+def high_water_marks(root: int) -> dict[int, int]:
+    """The largest resident memory so far, in bytes, of the process `root` and of its children, by process."""
+    from mobile_seg.errors import ProfileError
+    from mobile_seg.profiling.worker import peak_resident_bytes
+
     found = {}
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):  # it has ended
-            lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-            if root in (status.parent.name, lines["PPid"].strip()) and "VmHWM" in lines:
-                found[status.parent.name] = int(lines["VmHWM"].split()[0])
+    with contextlib.suppress(OSError, ProfileError):  # it has ended
+        tasks = Path(f"/proc/{root}/task").glob("*/children")
+        for process in (root, *(int(child) for task in tasks for child in task.read_text().split())):
+            found[process] = peak_resident_bytes(f"/proc/{process}/status")
     return found
 
 

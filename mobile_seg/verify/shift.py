@@ -79,8 +79,7 @@ class MaskShift:
         surface = self._surface()
         if surface is None:
             return None
-        pixels = np.prod([side // _reduction(self._size) for side in self._size]) * self._count
-        counts = max(NEAR, CERTAIN * _ALIKE / float(pixels))
+        counts = max(NEAR, CERTAIN * _ALIKE / float(np.prod(self._grid) * self._count))
         if counts >= 1.0:
             return None
         found = _lowest(surface, enough=RELATED * float(self._variance.sum() / self._count), counts=counts)
@@ -93,9 +92,13 @@ class MaskShift:
         )
         return dy, dx
 
+    @property
+    def _grid(self) -> tuple[int, ...]:
+        return tuple(side // _reduction(self._size) for side in self._size)
+
     def _surface(self) -> np.ndarray | None:
         """The mean squared difference at every displacement tried, `[2Ry+1, 2Rx+1]`, zero in the middle."""
-        grid = tuple(side // _reduction(self._size) for side in self._size)
+        grid = self._grid
         reach = tuple(int(side * RANGE) for side in grid)
         if self._spectrum is None or min(reach) < 1 or self._variance.min() <= _NOTHING * self._scale**2:
             return None

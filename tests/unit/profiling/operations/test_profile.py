@@ -129,10 +129,11 @@ def test_every_kernel_of_our_networks_is_traced_to_a_layer_of_theirs(tmp_path: P
         assert found.untraced == (), precision
         weighted = [one for one in found.operations if one.operation in ("CONV_2D", "DEPTHWISE_CONV_2D")]
         named = {one.layer for one in weighted}
-        assert len(weighted) > 50, precision
-        # What the projection makes of the pooled pixel is a convolution of its own (docs/decisions/0018).
-        twice = {layer for layer, count in Counter(one.layer for one in weighted).items() if count > 1}
-        assert twice <= {"aspp_project_conv"}, precision
+        assert len(named) > 50, precision
+        # What a float projection makes of the pooled pixel is a convolution of its own (docs/decisions/0018).
+        spread = name == "mobile_spinenet_s49_minus" and precision != "int8"
+        again = Counter(one.layer for one in weighted) - Counter(named)
+        assert again == Counter(["aspp_project_conv"] if spread else []), precision
         assert {layer for layer in named - layers if not layer.startswith(tuple(layers))} == set(), precision
         assert precision == "int8" or named <= layers
         assert {one.part for one in weighted} == {"stem", "backbone", "aspp", "head"}, precision
